@@ -1,0 +1,72 @@
+# The course in a few commands. `make` alone lists them.
+
+PYTHON ?= python3
+PORT ?= 8888
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV_VERSION := 0.13.9
+JUPYTER_FLAGS := --port=$(PORT) --ServerApp.root_dir="$(CURDIR)" $(if $(filter 0,$(shell id -u)),--allow-root)
+
+# Notebooks run in their own folder, so a relative path must not depend on where it is read.
+ifdef ATTNPRUNE_DATA
+export ATTNPRUNE_DATA := $(shell test -f "$$ATTNPRUNE_DATA" && echo "$$(cd "$$(dirname "$$ATTNPRUNE_DATA")" && pwd)/$$(basename "$$ATTNPRUNE_DATA")" || echo "$$ATTNPRUNE_DATA")
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help lab demo test data notebooks checkpoints bench lock clean
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+# uv installs in a tenth of pip's time. It does not read pip's settings, so find-links and index-url are handed over.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "Python 3.10 or later is needed; choose one with: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) \
+		|| { echo "Python's venv module is missing; on Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@setting() { $(BIN)/pip config get "global.$$1" 2>/dev/null || true; }; \
+	export UV_FIND_LINKS="$${UV_FIND_LINKS-$${PIP_FIND_LINKS-$$(setting find-links)}}"; \
+	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX-$${PIP_INDEX_URL-$$(setting index-url)}}"; \
+	test -n "$$UV_FIND_LINKS" || unset UV_FIND_LINKS; \
+	test -n "$$UV_DEFAULT_INDEX" || unset UV_DEFAULT_INDEX; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --link-mode=copy -r requirements.lock --editable .
+	@$(BIN)/jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements >/dev/null 2>&1 || true
+	@touch $@
+
+lab: $(READY) ## set everything up and open lesson 00 in JupyterLab (PORT=8888)
+	$(BIN)/jupyter lab $(JUPYTER_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+
+demo: $(READY) ## run lesson 00 without a browser and leave it as one HTML page
+	$(BIN)/python tools/notebooks.py --html build 00_start_here
+	@echo "The lesson, run on this machine: build/00_start_here.html"
+
+test: $(READY) ## set everything up and run every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q
+	ATTNPRUNE_DATA=shapes $(BIN)/python -m pytest -q -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
+
+data: $(READY) ## download CIFAR-10 (170 MB), resuming where an earlier try broke off
+	$(BIN)/attnprune-edu data
+
+notebooks: $(READY) ## write every notebook from its lesson and run it (on the data that ATTNPRUNE_DATA names)
+	$(BIN)/python tools/notebooks.py --execute
+
+checkpoints: $(READY) ## train the networks that ship with the package again
+	$(BIN)/python benchmarks/train_checkpoints.py
+
+bench: $(READY) ## measure the training loop against a DataLoader and against the network alone
+	$(BIN)/python benchmarks/train_throughput.py
+
+# nvidia-*, cuda-* and triton come with torch where its build needs them; locked, they would reach CPU builds as well.
+lock: $(READY) ## resolve the newest versions that fit pyproject.toml and constraints.txt into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra lab --extra test --constraint constraints.txt --universal \
+		--python-version 3.10 --upgrade --no-annotate --no-header --quiet | grep -vE '^(nvidia-|cuda-|triton==)' > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
