@@ -1,0 +1,73 @@
+"""Networks on disk: tensors in a safetensors file whose header holds the architecture as plain JSON. No pickle."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from .masks import mask, masks_of, unmask
+from .models import ARCHITECTURES
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+_MASK_PREFIX = "keep/"  # a mask is stored beside the weights, under the name of its layer
+
+
+def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None) -> Path:
+    """Write ``model`` (with its masks, if it has any) to ``path`` and return the path.
+
+    ``dtype`` stores the weights in that floating-point type, such as ``torch.float16`` for half the size; None stores them
+    as they are. The file appears whole or not at all. Raises TypeError for a network that cannot be rebuilt from its widths.
+    """
+    kind = type(model).__name__
+    if ARCHITECTURES.get(kind) is not type(model):
+        raise TypeError(f"model must be one of {', '.join(ARCHITECTURES)}, got {kind}")
+    if dtype is not None and not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
+    tensors = {name: tensor.detach().cpu() for name, tensor in unmask(model).state_dict().items()}
+    if dtype is not None:
+        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    tensors |= {_MASK_PREFIX + name: keep.cpu() for name, keep in masks_of(model).items()}
+    header = {"architecture": json.dumps({"class": kind, **model.architecture})}
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=header)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
+    """Load a network, ready to use (float32, evaluation mode, on the CPU).
+
+    Either ``name`` is a file that ``save_model`` wrote, or ``name`` and ``data_name`` choose a network that ships with
+    the package: ``load_model("article-net", data.name)`` for the data sets ``"cifar10"`` and ``"shapes"``. A model card
+    (data, seed, command, accuracy) lies beside each.
+
+    Raises FileNotFoundError if there is no such network and ValueError if the file cannot be used.
+    """
+    path = Path(name) if data_name is None else PRETRAINED / f"{name}-{data_name}.safetensors"
+    if not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors")))
+        wanted = str(name) if data_name is None else f"{name}-{data_name}"
+        raise FileNotFoundError(
+            f"no network {wanted!r}: neither a file nor one of the networks that ship with the package ({shipped}). "
+            "For other data, train one: train(ArticleNet(...), data)."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            architecture = json.loads((file.metadata() or {})["architecture"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dictionary)
+        model = ARCHITECTURES[architecture.pop("class")](**architecture)
+        keep = {key.removeprefix(_MASK_PREFIX): tensors.pop(key) for key in list(tensors) if key.startswith(_MASK_PREFIX)}
+        model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
+    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a network that save_model wrote, or is damaged: {error}") from error
+    return mask(model, keep).eval() if keep else model.eval()
