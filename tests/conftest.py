@@ -1,0 +1,63 @@
+"""Fixtures that many tests share: small data, a small network, and real CIFAR-10 where it lies beside the checkout."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+import attnprune_edu as ap
+from attnprune_edu.data import from_arrays
+
+# A busy machine makes single examples slow, which says nothing about the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(monkeypatch, tmp_path):
+    """No test reads or fills the user's cache, nor follows the user's choice of data."""
+    monkeypatch.setenv("ATTNPRUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ATTNPRUNE_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shapes_data() -> ap.ImageData:
+    return ap.load_data("shapes", announce=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_data() -> ap.ImageData:
+    """60 training images of 16×16 pixels in three classes that a network learns in seconds: red, green and blue noise."""
+    random = np.random.default_rng(0)
+
+    def part(count):
+        labels = np.arange(count) % 3
+        images = random.integers(0, 120, (count, 16, 16, 3), dtype=np.uint8)
+        images[np.arange(count), :, :, labels] += 100
+        return images, labels
+
+    return from_arrays(*part(60), *part(30), name="tiny", class_names=("red", "green", "blue"))
+
+
+@pytest.fixture
+def tiny_model(tiny_data) -> ap.ArticleNet:
+    torch.manual_seed(0)
+    return ap.ArticleNet(conv_channels=(4, 6), hidden=10, num_classes=3, image_size=16).eval()
+
+
+@pytest.fixture(scope="session")
+def cifar10_npz(tmp_path_factory) -> Path:
+    """The JPEG copy of CIFAR-10 in the Keras layout."""
+    unpack = SHARED_DATA / "unpack.py"
+    if not unpack.is_file():
+        pytest.skip(f"the JPEG copy of CIFAR-10 is not beside this checkout ({SHARED_DATA})")
+    path = tmp_path_factory.mktemp("cifar10") / "cifar10.npz"
+    subprocess.run([sys.executable, unpack, path], check=True, capture_output=True)
+    return path

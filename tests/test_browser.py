@@ -1,0 +1,175 @@
+"""Each lesson as a reader uses it: in JupyterLab, in a real browser, with the keyboard."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SCREENSHOTS = ROOT / "build" / "screenshots"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TOKEN = "for-tests-only"
+# The models of the code cells of the open notebook.
+CELLS = "[...window.jupyterapp.shell.currentWidget.content.model.cells].filter(cell => cell.type === 'code')"
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine (Debian: apt install chromium)")
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory):
+    """A JupyterLab on a copy of the course, its stored outputs removed, started as `make lab` starts it."""
+    folder = tmp_path_factory.mktemp("course")
+    shutil.copytree(ROOT / "lessons", folder / "lessons")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "notebooks").mkdir()
+    for name in LESSONS:
+        notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", f"--ServerApp.root_dir={folder}"]
+    command += [f"--IdentityProvider.token={TOKEN}", "--allow-root", "--expose-app-in-browser"]
+    environment = os.environ | {"ATTNPRUNE_DATA": "shapes", "JUPYTER_CONFIG_DIR": str(folder / "config")}
+    with open(folder / "server.log", "w+") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        address = f"http://127.0.0.1:{port}"
+        try:
+            for _ in range(240):
+                try:
+                    urllib.request.urlopen(f"{address}/api?token={TOKEN}", timeout=5)
+                    break
+                except OSError:
+                    assert server.poll() is None, (folder / "server.log").read_text()
+                    time.sleep(0.25)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module", params=LESSONS)
+def lesson(request, jupyter, browser):
+    """A lesson with all its cells run. The page, and the addresses outside this machine that it asked for."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    outside = []
+    page.on(
+        "request",
+        lambda r: outside.append(r.url) if not re.match(r"(http|ws)s?://127\.0\.0\.1|data:|blob:", r.url) else None,
+    )
+    page.goto(f"{jupyter}/lab/tree/notebooks/{request.param}.ipynb?token={TOKEN}&reset")
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=120_000)
+    page.wait_for_timeout(1000)
+    assert page.locator(".jp-Dialog").count() == 0, "no dialog stands in the way"
+    assert page.get_by_text("Jupyter news").count() == 0, "no news either; `make lab` turns them off"
+    page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
+    page.locator("#jp-mainmenu-run").get_by_text("Run All Cells", exact=True).click()
+    # Cells far from the window are not in the page, so the application itself is asked which have run.
+    deadline = time.monotonic() + 240
+    while not page.evaluate(f"{CELLS}.every(cell => cell.executionCount)"):
+        assert time.monotonic() < deadline, page.evaluate(f"{CELLS}.map(cell => cell.executionCount)")
+        page.wait_for_timeout(1000)
+    page.wait_for_timeout(1000)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    yield request.param, page, outside
+    context.close()
+
+
+def scroll_to(page, locator):
+    """JupyterLab keeps only the cells near the window in the page: scroll until ``locator`` is among them."""
+    panel = page.locator(".jp-WindowedPanel-outer").first
+    panel.evaluate("panel => panel.scrollTop = 0")
+    for _ in range(60):
+        if locator.count() and locator.first.is_visible():
+            locator.first.scroll_into_view_if_needed()
+            page.wait_for_timeout(300)
+            return locator.first
+        panel.evaluate("panel => panel.scrollBy(0, 500)")
+        page.wait_for_timeout(150)
+    raise AssertionError(f"not found on the page: {locator}")
+
+
+def every_screen(page):
+    """Yield once for every screenful of the notebook, from the top to the bottom."""
+    panel = page.locator(".jp-WindowedPanel-outer").first
+    panel.evaluate("panel => panel.scrollTop = 0")
+    for number in range(60):
+        page.wait_for_timeout(300)
+        yield number
+        before = panel.evaluate("panel => panel.scrollTop")
+        panel.evaluate("panel => panel.scrollBy(0, panel.clientHeight - 100)")
+        page.wait_for_timeout(100)
+        if panel.evaluate("panel => panel.scrollTop") == before:
+            return
+
+
+def test_all_cells_run_without_an_error(lesson):
+    name, page, outside = lesson
+    for number in every_screen(page):
+        page.screenshot(path=SCREENSHOTS / f"{name}-{number:02}.png")
+    outputs = page.evaluate(f"{CELLS}.flatMap(cell => cell.outputs.toJSON())")
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert any("Data in use: shapes" in str(output.get("text")) for output in outputs)
+    assert not outside, f"the lesson asked for addresses outside this machine: {outside}"
+
+
+def test_each_widget_is_moved_by_keyboard_and_its_picture_changes(lesson):
+    name, page, _ = lesson
+    pictures = page.locator(".jp-OutputArea-output .widget-html img")
+    scroll_to(page, pictures)
+    handle = page.locator(".noUi-handle").first
+    before = pictures.first.get_attribute("src")
+    sentence = pictures.first.get_attribute("alt")
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    for _ in range(100):
+        if pictures.first.get_attribute("src") != before:
+            break
+        page.wait_for_timeout(200)
+    assert pictures.first.get_attribute("src") != before
+    assert pictures.first.get_attribute("alt") != sentence
+    assert pictures.first.evaluate("picture => picture.complete && picture.naturalWidth") > 100
+    page.screenshot(path=SCREENSHOTS / f"{name}-widget.png")
+
+
+def test_a_quiz_question_is_answered_and_explained(lesson):
+    name, page, _ = lesson
+    answer = scroll_to(page, page.locator("label.MCButton"))
+    answer.click()
+    feedback = page.locator(".Feedback").filter(has_text=re.compile(r"\w{3}")).first
+    feedback.wait_for(timeout=10_000)
+    assert len(feedback.inner_text()) > 20
+    feedback.scroll_into_view_if_needed()
+    page.screenshot(path=SCREENSHOTS / f"{name}-quiz.png")

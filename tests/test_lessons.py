@@ -1,0 +1,87 @@
+"""Every lesson and its notebook must agree, and every notebook must keep the promises of CONTRIBUTING.md."""
+
+import base64
+import io
+import json
+import re
+
+import jupytext
+import pytest
+from conftest import ROOT
+from jupytext.config import load_jupytext_config
+from PIL import Image
+
+LESSONS = sorted((ROOT / "lessons").glob("*.md"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def test_lessons_and_notebooks_come_in_pairs():
+    assert [path.stem for path in LESSONS] == [path.stem for path in NOTEBOOKS] and LESSONS
+
+
+@each_notebook
+def test_the_notebook_says_what_the_lesson_says(path):
+    lesson = ROOT / "lessons" / f"{path.stem}.md"
+    # jupytext's own --test does not see this kind of drift.
+    written = jupytext.writes(jupytext.read(path), "md", config=load_jupytext_config(str(path)))
+    assert written == lesson.read_text(encoding="utf-8"), f"run: make notebooks (or python tools/notebooks.py {path.stem})"
+
+
+def code_cells(path):
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+def outputs(path):
+    return [output for cell in code_cells(path) for output in cell["outputs"]]
+
+
+@each_notebook
+def test_stored_outputs_come_from_one_run_on_real_cifar10_from_top_to_bottom(path):
+    cells = [cell for cell in code_cells(path) if "".join(cell["source"]).strip()]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for output in outputs(path) if output["output_type"] == "error"]
+    printed = "".join("".join(output["text"]) for output in outputs(path) if output["output_type"] == "stream")
+    assert "Data in use: cifar10" in printed and "WARNING" not in printed
+
+
+@each_notebook
+def test_stored_outputs_hold_no_path_of_the_machine_that_made_them(path):
+    assert not re.search(r"/(home|root|tmp|Users|work)/\w", path.read_text(encoding="utf-8"))
+
+
+@each_notebook
+def test_every_picture_has_an_alternative_text(path):
+    pictures = [output for output in outputs(path) if "image/png" in output.get("data", {})]
+    assert pictures, "a lesson shows at least one picture"
+    for picture in pictures:
+        alt = picture["metadata"].get("image/png", {}).get("alt", "")
+        assert len(alt) > 20 and alt.endswith(".")
+        Image.open(io.BytesIO(base64.b64decode("".join(picture["data"]["image/png"])))).verify()
+
+
+@each_notebook
+def test_prose_stands_between_any_two_cells_and_a_cell_is_short(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    kinds = [cell["cell_type"] for cell in cells]
+    assert not [i for i in range(len(kinds) - 1) if kinds[i] == kinds[i + 1] == "code"]
+    longest = max(len([line for line in cell["source"] if line.strip()]) for cell in code_cells(path))
+    assert longest <= 14
+
+
+@each_notebook
+def test_a_lesson_has_all_its_parts(path):
+    text = (ROOT / "lessons" / f"{path.stem}.md").read_text(encoding="utf-8")
+    parts = ["## The puzzle", "## Your turn", "## Quiz", "## What goes wrong in practice", "## Recap", "## Read on"]
+    places = [text.find(part) for part in parts]
+    assert -1 not in places and places == sorted(places)
+    exercises = text.count("### Exercise")
+    assert 2 <= exercises <= 4
+    assert text.count("<summary>Hint</summary>") == text.count("<summary>Solution</summary>") == exercises
+
+
+@each_notebook
+def test_untouched_exercises_answer_not_tried_yet(path):
+    shown = [output["data"].get("text/plain", "") for output in outputs(path) if "data" in output]
+    text = (ROOT / "lessons" / f"{path.stem}.md").read_text(encoding="utf-8")
+    assert sum("Not tried yet" in "".join(plain) for plain in shown) == text.count("### Exercise")

@@ -1,0 +1,33 @@
+import re
+
+from conftest import ROOT
+
+import attnprune_edu as ap
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_story_runs_as_the_readme_tells_it(monkeypatch):
+    monkeypatch.setenv("ATTNPRUNE_DATA", "shapes")
+    story = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL)[1]
+    assert len([line for line in story.splitlines() if line.strip()]) == 9, "an import and eight steps"
+    told = {}
+    exec(story.replace("ap.compare(", "table = ap.compare("), told)  # the last line's value is what a notebook shows
+    table = told["table"]
+    assert list(table.index) == ["dense", "masked", "removed"]
+    assert table.accuracy["masked"] == table.accuracy["removed"] > table.accuracy["dense"] - 0.2
+    assert table.params["removed"] < 0.3 * table.params["dense"]
+    assert ap.accuracy(told["model"], told["data"]) == table.accuracy["dense"], (
+        "training the masked copy leaves the dense one"
+    )
+
+
+def test_every_file_the_readme_links_to_exists():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith(("http", "mailto"))]
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_public_name_exists_and_has_a_docstring():
+    for name in ap.__all__:
+        assert getattr(ap, name).__doc__, name

@@ -1,0 +1,110 @@
+import pytest
+import torch
+
+import attnprune_edu as ap
+from attnprune_edu.training import batches, flip_and_crop
+
+
+def fresh(tiny_data, seed=0):
+    torch.manual_seed(seed)
+    return ap.ArticleNet(conv_channels=(4, 6), hidden=10, num_classes=3, image_size=16)
+
+
+def test_a_network_learns_and_reports_every_epoch(tiny_data):
+    model = fresh(tiny_data)
+    seen = []
+    history = ap.train(
+        model, tiny_data, 12, batch_size=10, lr=0.01, progress=False, callbacks=[lambda m, row: seen.append((m, row))]
+    )
+    assert list(history.columns) == ["epoch", "loss", "validation_accuracy", "lr", "seconds"]
+    assert history.epoch.tolist() == list(range(1, 13))
+    assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
+    assert ap.accuracy(model, tiny_data) > 0.9
+    assert [row["epoch"] for _, row in seen] == list(range(1, 13)) and all(m is model for m, _ in seen)
+    assert not model.training
+
+
+def test_same_seed_same_weights_and_the_global_generator_is_left_alone(tiny_data):
+    models = [fresh(tiny_data) for _ in range(3)]
+    state = torch.get_rng_state()
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        ap.train(model, tiny_data, 2, seed=seed, progress=False)
+    assert torch.equal(models[0].fc1.weight, models[1].fc1.weight)
+    assert not torch.equal(models[0].fc1.weight, models[2].fc1.weight)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_test_images_are_never_looked_at(tiny_data):
+    class Sealed:
+        def __getattr__(self, name):
+            raise AssertionError("the test part was touched")
+
+    import dataclasses
+
+    sealed = dataclasses.replace(tiny_data)
+    object.__setattr__(sealed, "test", Sealed())
+    ap.train(fresh(tiny_data), sealed, 1, progress=False)
+
+
+def test_batches_hold_every_image_once_with_its_label(tiny_data):
+    tagged = ap.Images(torch.arange(25, dtype=torch.uint8)[:, None, None, None].expand(25, 3, 16, 16), torch.arange(25))
+    parts = list(batches(tagged, 10, torch.Generator().manual_seed(0)))
+    assert [len(labels) for _, labels in parts] == [10, 10, 5]
+    labels = torch.cat([labels for _, labels in parts])
+    assert labels.sort().values.tolist() == list(range(25)) and labels.tolist() != list(range(25))
+    assert torch.equal(torch.cat([images for images, _ in parts])[:, 0, 0, 0].long(), labels)
+
+
+def test_flip_and_crop_moves_and_mirrors_whole_images():
+    image = torch.arange(1, 65, dtype=torch.uint8).view(1, 1, 8, 8).expand(500, 2, 8, 8)
+    moved = flip_and_crop(image, torch.Generator().manual_seed(0), padding=2)
+    assert moved.shape == image.shape and moved.dtype == torch.uint8
+    padded = torch.nn.functional.pad(image[:1], (2, 2, 2, 2))
+    possible = {
+        tuple(window.flatten().tolist())
+        for top in range(5)
+        for left in range(5)
+        for window in (padded[0, :, top : top + 8, left : left + 8], padded[0, :, top : top + 8, left : left + 8].flip(2))
+    }
+    got = {tuple(one.flatten().tolist()) for one in moved}
+    assert got == possible, "500 draws from 50 possible pictures give each of them and no other"
+    assert torch.equal(moved[:, 0], moved[:, 1]), "channels move together"
+
+
+@pytest.mark.parametrize("batch_size", [54, 27])
+def test_even_one_step_trains(tiny_data, batch_size):
+    model = fresh(tiny_data)
+    before = model.fc2.weight.detach().clone()
+    ap.train(model, tiny_data, 1, batch_size=batch_size, progress=False)
+    assert (before - model.fc2.weight).abs().max() > 1e-4
+
+
+def test_a_callback_that_raises_leaves_the_model_in_order(tiny_data):
+    def stop(model, row):
+        raise KeyboardInterrupt
+
+    model = fresh(tiny_data)
+    with pytest.raises(KeyboardInterrupt):
+        ap.train(model, tiny_data, 1, progress=False, callbacks=[stop])
+    assert not model.training
+    assert model.conv2.weight.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"epochs": 0}, "epochs=0"), ({"batch_size": 0}, "batch_size=0"), ({"lr": 0}, "lr must be above 0, got 0")],
+)
+def test_bad_numbers_are_named(tiny_data, options, says):
+    with pytest.raises(ValueError, match=says):
+        ap.train(fresh(tiny_data), tiny_data, **({"epochs": 1} | options))
+
+
+def test_a_model_with_nothing_to_train_is_named(tiny_data):
+    with pytest.raises(ValueError, match="no parameters to train"):
+        ap.train(torch.nn.Flatten(), tiny_data, 1)
+
+
+def test_progress_shows_loss_and_validation_accuracy(tiny_data, capsys):
+    ap.train(fresh(tiny_data), tiny_data, 1)
+    bar = capsys.readouterr().err
+    assert "loss=" in bar and "validation=" in bar and "epoch 1/1" in bar
