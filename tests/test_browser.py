@@ -27,8 +27,10 @@ FLAGS = [
     "--disable-sync",
 ]
 TOKEN = "for-tests-only"
-# The models of the code cells of the open notebook.
+# The models of the code cells of the open notebook, and its kernel, as the running JupyterLab knows them.
 CELLS = "[...window.jupyterapp.shell.currentWidget.content.model.cells].filter(cell => cell.type === 'code')"
+KERNEL = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
+PATIENCE = 240  # seconds without another finished cell before a lesson counts as stuck
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine (Debian: apt install chromium)")
 
@@ -90,17 +92,21 @@ def lesson(request, jupyter, browser):
         lambda r: outside.append(r.url) if not re.match(r"(http|ws)s?://127\.0\.0\.1|data:|blob:", r.url) else None,
     )
     page.goto(f"{jupyter}/lab/tree/notebooks/{request.param}.ipynb?token={TOKEN}&reset")
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=120_000)
+    # The indicator in the toolbar says "idle" before there is a kernel at all; a cell run then asks for one in a dialog.
+    page.wait_for_function(f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'", timeout=120_000)
     page.wait_for_timeout(1000)
     assert page.locator(".jp-Dialog").count() == 0, "no dialog stands in the way"
     assert page.get_by_text("Jupyter news").count() == 0, "no news either; `make lab` turns them off"
     page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
     page.locator("#jp-mainmenu-run").get_by_text("Run All Cells", exact=True).click()
     # Cells far from the window are not in the page, so the application itself is asked which have run.
-    deadline = time.monotonic() + 240
-    while not page.evaluate(f"{CELLS}.every(cell => cell.executionCount)"):
-        assert time.monotonic() < deadline, page.evaluate(f"{CELLS}.map(cell => cell.executionCount)")
+    done, deadline = 0, time.monotonic() + PATIENCE
+    while done < page.evaluate(f"{CELLS}.length"):
         page.wait_for_timeout(1000)
+        assert page.locator(".jp-Dialog").count() == 0, page.locator(".jp-Dialog").first.inner_text()
+        if (finished := page.evaluate(f"{CELLS}.filter(cell => cell.executionCount).length")) > done:
+            done, deadline = finished, time.monotonic() + PATIENCE
+        assert time.monotonic() < deadline, f"stuck after {done} cells"
     page.wait_for_timeout(1000)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     yield request.param, page, outside
