@@ -8,17 +8,26 @@ from ._torchvision import declare_missing_operators
 declare_missing_operators()  # before anything below imports torchvision
 
 from . import checks, plots, widgets
-from .attention import attention_scores, attention_weights
+from .attention import attention_scores, attention_weights, normalize
 from .checkpoints import load_model, save_model
 from .checks import quiz
 from .data import ImageData, Images, load_data
-from .evaluation import compare, evaluate
+from .evaluation import compare, count_macs, count_params, evaluate
 from .importance import importance
 from .masks import mask
 from .models import ArticleNet
 from .plots import show
 from .removal import remove
-from .thresholds import keep_by_ratio
+from .thresholds import (
+    Threshold,
+    keep_above,
+    keep_by_ratio,
+    threshold_as_printed,
+    threshold_by_budget,
+    threshold_by_quantile,
+    threshold_by_ratio,
+    threshold_top_k_mean,
+)
 from .training import accuracy, fine_tune, train
 
 __version__ = "0.1.0"
@@ -26,23 +35,33 @@ __all__ = [
     "ArticleNet",
     "ImageData",
     "Images",
+    "Threshold",
     "accuracy",
     "attention_scores",
     "attention_weights",
     "checks",
     "compare",
+    "count_macs",
+    "count_params",
     "evaluate",
     "fine_tune",
     "importance",
+    "keep_above",
     "keep_by_ratio",
     "load_data",
     "load_model",
     "mask",
+    "normalize",
     "plots",
     "quiz",
     "remove",
     "save_model",
     "show",
+    "threshold_as_printed",
+    "threshold_by_budget",
+    "threshold_by_quantile",
+    "threshold_by_ratio",
+    "threshold_top_k_mean",
     "train",
     "widgets",
 ]

@@ -39,6 +39,37 @@ def attention_scores(weights: Tensor, temperature: float = 1.0, *, signed: bool 
     return (alpha * (weights if signed else weights.abs())).flatten(start_dim).sum(dim=-1)
 
 
+def normalize(scores: Tensor, method: str = "minmax") -> Tensor:
+    """Put scores on a common scale. ``scores``: floating point (…, channels); each run along the last dimension by itself.
+
+    - ``"sum"``: s_i / Σ_j s_j, as the article prints it (section 4.1, below the second equation). Positive scores become
+      shares that sum to 1. With mixed signs the sum may be 0, or negative, which would turn the order round: ValueError.
+    - ``"minmax"`` (our correction): (s_i − min) / (max − min), from 0 to 1 whatever the signs. Equal scores become 1.
+
+    Neither changes which score is larger. Raises ValueError for another ``method``, NaN or infinite scores, or none at all;
+    TypeError for whole numbers.
+    """
+    if method not in ("sum", "minmax"):
+        raise ValueError(f"method must be 'sum' or 'minmax', got {method!r}")
+    if not scores.is_floating_point():
+        raise TypeError(f"scores must be floating point, got {scores.dtype}")
+    if not scores.ndim or not scores.shape[-1]:
+        raise ValueError(f"scores must have the shape (…, channels) with at least one channel, got {tuple(scores.shape)}")
+    if not torch.isfinite(scores).all():
+        raise ValueError("scores must be finite, got NaN or infinite entries")
+    if method == "sum":
+        total = scores.sum(dim=-1, keepdim=True)
+        if not (total > 0).all():
+            raise ValueError(
+                f"scores must have a sum above 0 to be divided by it, got {total.min().item():.3g}; use 'minmax'"
+            )
+        return scores / total
+    low, high = scores.amin(dim=-1, keepdim=True), scores.amax(dim=-1, keepdim=True)
+    spread = high - low
+    equal = spread == 0
+    return torch.where(equal, torch.ones_like(scores), (scores - low) / torch.where(equal, 1, spread))
+
+
 def _check(weights: Tensor, temperature: float, start_dim: int) -> None:
     if not weights.is_floating_point():
         raise TypeError(f"weights must be floating point, got {weights.dtype}")

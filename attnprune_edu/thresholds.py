@@ -1,48 +1,214 @@
-"""From importance to ``keep``: which channels stay."""
+"""From importance to ``keep``: a threshold θ for each layer, and which channels stay.
 
+Every rule follows the same three habits. A channel stays if its importance is at least θ. Of equally important channels the
+earlier one stays: the lower index, and of two layers the one nearer to the input. A layer never loses all of its channels:
+where a rule asks for that, the most important one stays and a warning says so.
+"""
+
+import math
 import warnings
+from collections.abc import Callable
+from numbers import Real
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+SCOPES = ("local", "global")
 
-def keep_by_ratio(importance: dict[str, Tensor], pruning_ratio: float) -> dict[str, Tensor]:
-    """Keep the most important channels of each layer and drop the share ``pruning_ratio`` (0–1) of them.
 
-    ``importance``: {layer name: (channels,)}. Returns {layer name: bool (channels,)}, True where the channel stays. The
-    number dropped is ``pruning_ratio`` times the number of channels, rounded to the nearest whole number. Of equally
-    important channels the one with the lower index stays. A layer always keeps one channel; where the ratio asks for
-    more, a warning says so.
+class Threshold(NamedTuple):
+    """``theta``: {layer name: θ}; ``keep``: {layer name: bool (channels,)}, True where the channel stays."""
 
-    Raises ValueError for a ratio outside 0–1, NaN importance, or nothing to choose from.
+    theta: dict[str, float]
+    keep: dict[str, Tensor]
+
+
+def keep_by_ratio(importance: dict[str, Tensor], pruning_ratio: float, scope: str = "local") -> dict[str, Tensor]:
+    """Drop the share ``pruning_ratio`` (0–1) of the channels: the ``keep`` of ``threshold_by_ratio``."""
+    return threshold_by_ratio(importance, pruning_ratio, scope).keep
+
+
+def threshold_by_ratio(importance: dict[str, Tensor], pruning_ratio: float, scope: str = "local") -> Threshold:
+    """Drop the share ``pruning_ratio`` (0–1) of the channels, the least important ones.
+
+    ``importance``: {layer name: (channels,)}. ``scope="local"`` drops this share of each layer, ``"global"`` of all layers
+    together, so that some layers lose more than others. The number dropped is rounded to the nearest whole number. θ is the
+    lowest importance that stays; equally important channels may still go, because the number is fixed.
+
+    Raises ValueError or TypeError for a ratio outside 0–1, an unknown scope, NaN importance, or nothing to choose from.
     """
-    if isinstance(pruning_ratio, bool) or not isinstance(pruning_ratio, int | float):
-        raise TypeError(f"pruning_ratio must be a number between 0 and 1, got {pruning_ratio!r}")
-    if not 0 <= pruning_ratio <= 1:
-        raise ValueError(f"pruning_ratio must lie between 0 and 1, got {pruning_ratio}")
-    _check_importance(importance)
+    _check_share("pruning_ratio", pruning_ratio)
+    _check(importance, scope)
+    theta, keep = {}, {}
+    for group in _groups(importance, scope):
+        channels = sum(len(values) for values in group.values())
+        kept = _keep_first(group, _ranking(group), channels - round(pruning_ratio * channels))
+        keep |= _at_least_one(group, kept, f"pruning_ratio={pruning_ratio}")
+        theta |= _lowest_kept(group, kept, keep)
+    return Threshold(theta, keep)
+
+
+def threshold_by_quantile(importance: dict[str, Tensor], q: float, scope: str = "local") -> Threshold:
+    """Let θ be the ``q``-quantile (0–1) of the importance, of each layer or, with ``scope="global"``, of all together.
+
+    About the share q lies below its q-quantile. Unlike a ratio, a quantile does not part equally important channels: they
+    stay or go together. Interpolated linearly, as ``torch.quantile`` does. Errors are those of ``threshold_by_ratio``.
+    """
+    _check_share("q", q)
+    _check(importance, scope)
+    theta = {}
+    for group in _groups(importance, scope):
+        theta |= dict.fromkeys(group, torch.cat([values.double() for values in group.values()]).quantile(q).item())
+    return _from_theta(importance, theta, f"q={q}")
+
+
+def threshold_top_k_mean(importance: dict[str, Tensor], k: int) -> Threshold:
+    """Let θ of a layer be the mean of its ``k`` highest values, as the article's text describes it (section 4.2).
+
+    A mean lies between its smallest and largest part: unless the k highest are all equal, at least one of them is below θ,
+    and every other channel is. So fewer than k channels of a layer stay.
+
+    ``k``: 1 up to the number of channels of the smallest layer. Raises TypeError or ValueError otherwise, and as
+    ``threshold_by_ratio`` does for unfit importance.
+    """
+    _check(importance)
+    _check_k(importance, k)
+    theta = {name: math.fsum(values.double().topk(k).values.tolist()) / k for name, values in importance.items()}
+    return _from_theta(importance, theta, f"k={k}")
+
+
+def threshold_as_printed(importance: dict[str, Tensor], k: int) -> Threshold:
+    """Let θ of a layer be (1/k) Σ of *all* its values, as the article's equation is printed (section 4.2).
+
+    That is N/k times the mean of its N values, and above the largest of them unless k is close to N or the values differ
+    much. Arguments and errors are those of ``threshold_top_k_mean``.
+    """
+    _check(importance)
+    _check_k(importance, k)
+    theta = {name: math.fsum(values.double().tolist()) / k for name, values in importance.items()}
+    return _from_theta(importance, theta, f"k={k}")
+
+
+def threshold_by_budget(
+    importance: dict[str, Tensor], budget: float, cost: Callable[[dict[str, Tensor]], float], scope: str = "local"
+) -> Threshold:
+    """Keep as many channels as fit into ``budget``, the most important ones.
+
+    ``cost``: what a ``keep`` costs, in the unit of ``budget``; it must not rise when channels go. For parameters:
+    ``lambda keep: count_params(remove(mask(model, keep)))``. ``scope="local"`` takes channels from all layers at the same
+    pace, ``"global"`` wherever the importance is lowest. θ is the lowest importance that stays.
+
+    Raises ValueError if even one channel in each layer costs more than ``budget``, and as ``threshold_by_ratio`` does for an
+    unknown scope or unfit importance.
+    """
+    _check(importance, scope)
+    channels = sum(len(values) for values in importance.values())
+    ranking = _ranking(importance if scope == "global" else {n: _standing(v) for n, v in importance.items()})
+
+    def keep_first(count):
+        kept = _keep_first(importance, ranking, count)
+        return kept, _at_least_one(importance, kept)
+
+    if (least := cost(keep_first(0)[1])) > budget:
+        raise ValueError(f"budget must be at least {least:,}, the cost of one channel in each layer, got {budget:,}")
+    # Halving: `fits` channels are always within the budget, `over` never.
+    fits, over = 0, channels + 1
+    while over - fits > 1:
+        middle = (fits + over) // 2
+        fits, over = (middle, over) if cost(keep_first(middle)[1]) <= budget else (fits, middle)
+    kept, keep = keep_first(fits)
+    _at_least_one(importance, kept, f"budget={budget}")
+    return Threshold(
+        {n: t for group in _groups(importance, scope) for n, t in _lowest_kept(group, kept, keep).items()}, keep
+    )
+
+
+def keep_above(importance: dict[str, Tensor], theta: dict[str, float]) -> dict[str, Tensor]:
+    """Keep the channels whose importance is at least θ. ``theta``: {layer name: θ}, for each layer of ``importance``.
+
+    Raises ValueError if a layer has no θ or a θ is NaN, and as ``threshold_by_ratio`` does for unfit importance.
+    """
+    _check(importance)
+    if importance.keys() != theta.keys():
+        raise ValueError(f"theta must name the layers {list(importance)}, got {list(theta)}")
+    for name, value in theta.items():
+        if math.isnan(value):
+            raise ValueError(f"theta of {name!r} must be a number, got NaN")
+    return _from_theta(importance, theta, "theta").keep
+
+
+def _from_theta(importance: dict[str, Tensor], theta: dict[str, float], rule: str) -> Threshold:
+    """Both compared in double precision: rounding θ to the type of the values could drop a channel that equals it."""
+    kept = {name: (values.double() >= theta[name]).cpu() for name, values in importance.items()}
+    return Threshold(theta, _at_least_one(importance, kept, rule))
+
+
+def _groups(importance: dict[str, Tensor], scope: str) -> list[dict[str, Tensor]]:
+    """The layers that share one θ: each by itself, or all together."""
+    return [importance] if scope == "global" else [{name: values} for name, values in importance.items()]
+
+
+def _ranking(importance: dict[str, Tensor]) -> Tensor:
+    """Places in the concatenation of all layers, most important first; of equal ones the earlier first."""
+    return torch.cat(list(importance.values())).argsort(descending=True, stable=True)
+
+
+def _standing(values: Tensor) -> Tensor:
+    """How high each channel stands in its own layer, from 1 for the best down to 1/channels: comparable between layers."""
+    standing = torch.empty(len(values), dtype=torch.float64)
+    standing[_ranking({"": values})] = torch.arange(len(values), 0, -1, dtype=torch.float64) / len(values)
+    return standing
+
+
+def _keep_first(importance: dict[str, Tensor], ranking: Tensor, count: int) -> dict[str, Tensor]:
+    """True for the first ``count`` places of ``ranking``, cut into layers again."""
+    kept = torch.zeros(len(ranking), dtype=torch.bool)
+    kept[ranking[:count]] = True
+    return dict(zip(importance, kept.split([len(values) for values in importance.values()]), strict=True))
+
+
+def _at_least_one(importance: dict[str, Tensor], kept: dict[str, Tensor], rule: str = "") -> dict[str, Tensor]:
+    """``kept`` with the best channel put back where a layer has none; if ``rule`` is named, warn that it asked for that."""
     keep = {}
-    for name, values in importance.items():
-        stays = len(values) - round(pruning_ratio * len(values))
-        if stays < 1:
-            warnings.warn(
-                f"pruning_ratio={pruning_ratio} would empty layer {name!r} ({len(values)} channels); "
-                "its most important channel stays",
-                stacklevel=2,
-            )
-        keep[name] = _keep_highest(values, max(stays, 1))
+    for name, stays in kept.items():
+        keep[name] = stays.clone()
+        if not stays.any():
+            keep[name][_ranking({name: importance[name]})[0]] = True
+            if rule:
+                warnings.warn(
+                    f"{rule} would empty layer {name!r} ({len(stays)} channels); its most important channel stays",
+                    stacklevel=3,
+                )
     return keep
 
 
-def _keep_highest(values: Tensor, count: int) -> Tensor:
-    """True for the ``count`` highest entries of ``values`` (channels,); of equal ones the lower index wins."""
-    order = values.argsort(descending=True, stable=True)
-    keep = torch.zeros(len(values), dtype=torch.bool)
-    keep[order[:count]] = True
-    return keep
+def _lowest_kept(group: dict[str, Tensor], kept: dict[str, Tensor], keep: dict[str, Tensor]) -> dict[str, float]:
+    """{layer: lowest importance in ``kept``}, one θ for the group; if nothing was kept, the lowest that was put back."""
+    chosen = kept if any(kept[name].any() for name in group) else keep
+    lowest = torch.cat([values.cpu()[chosen[name]] for name, values in group.items()]).min().item()
+    return dict.fromkeys(group, lowest)
 
 
-def _check_importance(importance: dict[str, Tensor]) -> None:
+def _check_share(argument: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{argument} must be a number between 0 and 1, got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{argument} must lie between 0 and 1, got {value}")
+
+
+def _check_k(importance: dict[str, Tensor], k: int) -> None:
+    smallest = min(importance, key=lambda name: len(importance[name]))
+    channels = len(importance[smallest])
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise TypeError(f"k must be a whole number, got {k!r}")
+    if not 1 <= k <= channels:
+        raise ValueError(f"k must lie between 1 and {channels}, the number of channels of {smallest!r}, got {k}")
+
+
+def _check(importance: dict[str, Tensor], scope: str = "local") -> None:
+    if scope not in SCOPES:
+        raise ValueError(f"scope must be 'local' or 'global', got {scope!r}")
     if not isinstance(importance, dict):
         raise TypeError(f"importance must be a dictionary {{layer name: values}}, got {type(importance).__name__}")
     if not importance:

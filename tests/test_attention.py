@@ -78,3 +78,49 @@ def test_bad_input_is_named():
         ap.attention_scores(torch.ones(3))
     with pytest.raises(ValueError, match="finite"):
         ap.attention_scores(torch.tensor([[1.0, float("inf")]]))
+
+
+@given(MATRICES)
+def test_min_max_always_works_and_keeps_the_order(scores):
+    normal = ap.normalize(scores)
+    assert normal.shape == scores.shape and (normal >= 0).all() and (normal <= 1).all()
+    assert (normal.amax(dim=-1) == 1).all()
+    row, place = scores[0], normal[0]
+    order = row.argsort()
+    assert (place[order].diff() >= 0).all()
+    assert torch.allclose(ap.normalize(scores[0]), normal[0])  # a row by itself
+
+
+@given(MATRICES)
+def test_dividing_by_the_sum_gives_shares_of_positive_scores(scores):
+    shares = ap.normalize(scores.abs() + 1e-3, "sum")
+    assert torch.allclose(shares.sum(dim=-1), torch.ones(len(scores), dtype=scores.dtype))
+    assert torch.equal(shares.argsort(stable=True), scores.abs().argsort(stable=True)) or scores.shape[1] == 1
+
+
+def test_normalize_where_the_printed_formula_cannot():
+    for scores in ([0.2, -0.2], [0.1, -0.3], [0.0, 0.0]):
+        with pytest.raises(ValueError, match=r"sum above 0.*use 'minmax'"):
+            ap.normalize(torch.tensor(scores), "sum")
+    assert ap.normalize(torch.tensor([-0.3, 0.1, -0.1])).tolist() == pytest.approx([0, 1, 0.5])
+    assert ap.normalize(torch.full((4,), 0.1525)).tolist() == [1, 1, 1, 1]
+
+
+def test_normalize_differentiates():
+    scores = torch.tensor([[0.3, -0.7, 1.1], [0.2, 0.9, 0.4]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(ap.normalize, scores)
+    assert torch.autograd.gradcheck(lambda s: ap.normalize(s.abs(), "sum"), scores)
+    equal = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    ap.normalize(equal).sum().backward()
+    assert torch.isfinite(equal.grad).all()
+
+
+def test_normalize_names_bad_input():
+    with pytest.raises(ValueError, match="method must be 'sum' or 'minmax', got 'max'"):
+        ap.normalize(torch.ones(2), "max")
+    with pytest.raises(TypeError, match=r"floating point, got torch\.int64"):
+        ap.normalize(torch.ones(2, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"at least one channel, got \(0,\)"):
+        ap.normalize(torch.ones(0))
+    with pytest.raises(ValueError, match="finite"):
+        ap.normalize(torch.tensor([1.0, float("nan")]))

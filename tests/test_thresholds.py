@@ -1,4 +1,6 @@
+import itertools
 import math
+import warnings
 
 import pytest
 import torch
@@ -6,6 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import attnprune_edu as ap
+
+# Few distinct values, so that ties are common, and layers of unequal width.
+IMPORTANCE = st.lists(
+    st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5, 1e6]), min_size=1, max_size=9), min_size=1, max_size=3
+).map(lambda layers: {f"layer{n}": torch.tensor(values) for n, values in enumerate(layers)})
+SCOPES = st.sampled_from(["local", "global"])
 
 
 @given(
@@ -58,3 +66,137 @@ def test_unusable_importance_is_named():
         ap.keep_by_ratio({"layer": torch.tensor([1.0, math.nan])}, 0.5)
     with pytest.raises(ValueError, match=r"'layer' must have the shape \(channels,\), got \(2, 2\)"):
         ap.keep_by_ratio({"layer": torch.ones(2, 2)}, 0.5)
+
+
+def test_a_scope_is_local_or_global():
+    importance = {"small": torch.tensor([0.1, 0.2, 0.3, 0.4]), "large": torch.tensor([1.0, 2.0, 3.0, 4.0])}
+    local = ap.threshold_by_ratio(importance, 0.5)
+    assert all(stays.tolist() == [False, False, True, True] for stays in local.keep.values())
+    assert local.theta == pytest.approx({"small": 0.3, "large": 3.0})
+    shared = ap.threshold_by_ratio(importance, 3 / 8, scope="global")
+    assert shared.keep["small"].tolist() == [False, False, False, True] and shared.keep["large"].all()
+    assert shared.theta == pytest.approx({"small": 0.4, "large": 0.4})
+    with pytest.warns(UserWarning, match="would empty layer 'small'"):
+        emptied = ap.threshold_by_ratio(importance, 0.5, scope="global")
+    assert emptied.keep["small"].tolist() == [False, False, False, True] and emptied.theta["small"] == 1.0
+    with pytest.raises(ValueError, match="scope must be 'local' or 'global', got 'layer'"):
+        ap.threshold_by_ratio(importance, 0.5, scope="layer")
+
+
+@given(IMPORTANCE, st.floats(0, 1), SCOPES)
+@pytest.mark.filterwarnings("ignore:.*would empty layer")
+def test_every_rule_keeps_one_channel_and_parts_at_theta(importance, share, scope):
+    k = max(1, round(share * min(len(values) for values in importance.values())))
+    for theta, keep in [
+        ap.threshold_by_ratio(importance, share, scope),
+        ap.threshold_by_quantile(importance, share, scope),
+        ap.threshold_top_k_mean(importance, k),
+        ap.threshold_as_printed(importance, k),
+    ]:
+        for name, stays in keep.items():
+            values = importance[name].double()
+            assert stays.dtype == torch.bool and stays.any()
+            assert stays.sum() == 1 or (values[stays] >= theta[name]).all()  # one may have been put back
+            assert (values[~stays] <= theta[name]).all()
+            for a, b in itertools.combinations(range(len(stays)), 2):  # ties: none goes before an equal later one
+                assert not (values[a] == values[b] and stays[b] and not stays[a])
+
+
+def test_quantile_by_hand():
+    importance = {"layer": torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])}
+    theta, keep = ap.threshold_by_quantile(importance, 0.3)
+    assert theta["layer"] == pytest.approx(2.2) and keep["layer"].tolist() == [False, False, True, True, True]
+    equal = ap.threshold_by_quantile({"layer": torch.full((7,), 0.1)}, 0.9)
+    assert equal.keep["layer"].all(), "equal channels stay or go together"
+    with pytest.raises(ValueError, match="q must lie between 0 and 1, got 30"):
+        ap.threshold_by_quantile(importance, 30)
+
+
+def test_the_two_readings_of_the_article_by_hand():
+    importance = {"layer": torch.tensor([1.0, 2.0, 3.0, 4.0])}
+    theta, keep = ap.threshold_top_k_mean(importance, 2)
+    assert theta["layer"] == 3.5 and keep["layer"].tolist() == [False, False, False, True]
+    with pytest.warns(UserWarning, match="k=2 would empty layer 'layer'"):
+        theta, keep = ap.threshold_as_printed(importance, 2)
+    assert theta["layer"] == 5.0 and keep["layer"].tolist() == [False, False, False, True]
+
+
+def test_rounding_does_not_decide_between_equal_scores():
+    """The article's example: 100 equal scores. In single precision their mean can come out above each of them."""
+    scores = ap.attention_scores(torch.tensor([[0.1, 0.2] * 5]).repeat(100, 1))
+    assert (scores == scores[0]).all()
+    for k in range(1, 101):
+        theta, keep = ap.threshold_top_k_mean({"layer": scores}, k)
+        assert theta["layer"] == scores[0].item() and keep["layer"].all()
+
+
+@given(IMPORTANCE.filter(lambda importance: all(len(v) > 1 for v in importance.values())), st.data())
+@pytest.mark.filterwarnings("ignore:.*would empty layer")
+def test_the_mean_of_the_top_k_keeps_fewer_than_k_unless_they_are_equal(importance, data):
+    k = data.draw(st.integers(1, min(len(values) for values in importance.values())))
+    for name, stays in ap.threshold_top_k_mean(importance, k).keep.items():
+        top = importance[name].topk(k).values
+        assert top[0] == top[-1] or stays.sum() < k
+
+
+@pytest.mark.parametrize("rule", [ap.threshold_top_k_mean, ap.threshold_as_printed])
+def test_k_must_fit_the_smallest_layer(rule):
+    importance = {"narrow": torch.ones(2), "wide": torch.ones(9)}
+    for k in (0, 3, -1):
+        with pytest.raises(ValueError, match=f"k must lie between 1 and 2, the number of channels of 'narrow', got {k}"):
+            rule(importance, k)
+    for k in (1.5, True, "2"):
+        with pytest.raises(TypeError, match="k must be a whole number"):
+            rule(importance, k)
+
+
+@given(IMPORTANCE, st.data(), SCOPES)
+@pytest.mark.filterwarnings("ignore:.*would empty layer")
+def test_budget_keeps_as_many_as_fit(importance, data, scope):
+    prices = {name: data.draw(st.integers(1, 5)) for name in importance}
+
+    def cost(keep):
+        return sum(prices[name] * int(stays.sum()) for name, stays in keep.items())
+
+    everything = {name: torch.ones(len(values), dtype=torch.bool) for name, values in importance.items()}
+    budget = data.draw(st.integers(sum(prices.values()), cost(everything)))
+    theta, keep = ap.threshold_by_budget(importance, budget, cost, scope)
+    assert cost(keep) <= budget and all(stays.any() for stays in keep.values())
+    # Brute force: of the networks that lose one channel after the other, it is the largest that fits.
+    channels = sum(len(values) for values in importance.values())
+    if scope == "global":
+        sizes = [cost(ap.threshold_by_ratio(importance, n / channels, "global").keep) for n in range(channels + 1)]
+        assert cost(keep) == max(size for size in sizes if size <= budget)
+    for name, stays in keep.items():
+        assert stays.sum() == 1 or importance[name][stays].min().item() >= theta[name]
+
+
+def test_a_local_budget_takes_the_same_share_everywhere():
+    importance = {"narrow": torch.rand(8), "wide": torch.rand(80)}
+    keep = ap.threshold_by_budget(importance, 44, lambda keep: sum(int(s.sum()) for s in keep.values())).keep
+    assert {name: int(stays.sum()) for name, stays in keep.items()} == {"narrow": 4, "wide": 40}
+
+
+def test_budget_in_parameters_of_the_removed_network(tiny_model):
+    importance = ap.importance(tiny_model, "attention")
+
+    def params(keep):
+        return ap.count_params(ap.remove(ap.mask(tiny_model, keep)))
+
+    dense = ap.count_params(tiny_model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert all(stays.all() for stays in ap.threshold_by_budget(importance, dense, params).keep.values())
+        keep = ap.threshold_by_budget(importance, dense // 2, params, "global").keep
+    assert dense // 4 < params(keep) <= dense // 2
+    with pytest.raises(ValueError, match=r"budget must be at least [\d,]+, the cost of one channel in each layer, got 10"):
+        ap.threshold_by_budget(importance, 10, params)
+
+
+def test_keep_above_a_theta_of_ones_own():
+    importance = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0, 1.0])}
+    assert ap.keep_above(importance, {"a": 2.0, "b": 1.0})["a"].tolist() == [False, True]
+    with pytest.raises(ValueError, match=r"theta must name the layers \['a', 'b'\], got \['a'\]"):
+        ap.keep_above(importance, {"a": 2.0})
+    with pytest.raises(ValueError, match="theta of 'a' must be a number, got NaN"):
+        ap.keep_above(importance, {"a": math.nan, "b": 1.0})
