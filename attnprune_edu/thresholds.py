@@ -34,7 +34,7 @@ def threshold_by_ratio(importance: dict[str, Tensor], pruning_ratio: float, scop
 
     ``importance``: {layer name: (channels,)}. ``scope="local"`` drops this share of each layer, ``"global"`` of all layers
     together, so that some layers lose more than others. The number dropped is rounded to the nearest whole number. θ is the
-    lowest importance that stays; equally important channels may still go, because the number is fixed.
+    lowest importance that stays, infinite if all should go; of equally important channels some may go and some stay.
 
     Raises ValueError or TypeError for a ratio outside 0–1, an unknown scope, NaN importance, or nothing to choose from.
     """
@@ -45,7 +45,7 @@ def threshold_by_ratio(importance: dict[str, Tensor], pruning_ratio: float, scop
         channels = sum(len(values) for values in group.values())
         kept = _keep_first(group, _ranking(group), channels - round(pruning_ratio * channels))
         keep |= _at_least_one(group, kept, f"pruning_ratio={pruning_ratio}")
-        theta |= _lowest_kept(group, kept, keep)
+        theta |= _lowest_kept(group, kept)
     return Threshold(theta, keep)
 
 
@@ -119,9 +119,7 @@ def threshold_by_budget(
         fits, over = (middle, over) if cost(keep_first(middle)[1]) <= budget else (fits, middle)
     kept, keep = keep_first(fits)
     _at_least_one(importance, kept, f"budget={budget}")
-    return Threshold(
-        {n: t for group in _groups(importance, scope) for n, t in _lowest_kept(group, kept, keep).items()}, keep
-    )
+    return Threshold({n: t for group in _groups(importance, scope) for n, t in _lowest_kept(group, kept).items()}, keep)
 
 
 def keep_above(importance: dict[str, Tensor], theta: dict[str, float]) -> dict[str, Tensor]:
@@ -183,11 +181,10 @@ def _at_least_one(importance: dict[str, Tensor], kept: dict[str, Tensor], rule: 
     return keep
 
 
-def _lowest_kept(group: dict[str, Tensor], kept: dict[str, Tensor], keep: dict[str, Tensor]) -> dict[str, float]:
-    """{layer: lowest importance in ``kept``}, one θ for the group; if nothing was kept, the lowest that was put back."""
-    chosen = kept if any(kept[name].any() for name in group) else keep
-    lowest = torch.cat([values.cpu()[chosen[name]] for name, values in group.items()]).min().item()
-    return dict.fromkeys(group, lowest)
+def _lowest_kept(group: dict[str, Tensor], kept: dict[str, Tensor]) -> dict[str, float]:
+    """{layer: lowest importance in ``kept``}, one θ for the group; infinite if nothing was kept."""
+    lowest = torch.cat([values.cpu()[kept[name]] for name, values in group.items()] + [torch.tensor([math.inf])]).min()
+    return dict.fromkeys(group, lowest.item())
 
 
 def _check_share(argument: str, value: float) -> None:
