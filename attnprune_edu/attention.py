@@ -42,7 +42,7 @@ def attention_scores(weights: Tensor, temperature: float = 1.0, *, signed: bool 
 def normalize(scores: Tensor, method: str = "minmax") -> Tensor:
     """Put scores on a common scale. ``scores``: floating point (…, channels); each run along the last dimension by itself.
 
-    - ``"sum"``: s_i / Σ_j s_j, as the article prints it (section 4.1, below the second equation). Positive scores become
+    - ``"sum"``: s_i / Σ_j s_j, as the article says (section 3.2, step 1). Positive scores become
       shares that sum to 1. With mixed signs the sum may be 0, or negative, which would turn the order round: ValueError.
     - ``"minmax"`` (our correction): (s_i − min) / (max − min), from 0 to 1 whatever the signs. Equal scores become 1.
 

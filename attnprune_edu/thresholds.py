@@ -64,7 +64,7 @@ def threshold_by_quantile(importance: dict[str, Tensor], q: float, scope: str = 
 
 
 def threshold_top_k_mean(importance: dict[str, Tensor], k: int) -> Threshold:
-    """Let θ of a layer be the mean of its ``k`` highest values, as the article's text describes it (section 4.2).
+    """Let θ of a layer be the mean of its ``k`` highest values, as the article says it in words (section 3.2, step 2).
 
     A mean lies between its smallest and largest part: unless the k highest are all equal, at least one of them is below θ,
     and every other channel is. So fewer than k channels of a layer stay.
@@ -79,7 +79,7 @@ def threshold_top_k_mean(importance: dict[str, Tensor], k: int) -> Threshold:
 
 
 def threshold_as_printed(importance: dict[str, Tensor], k: int) -> Threshold:
-    """Let θ of a layer be (1/k) Σ of *all* its values, as the article's equation is printed (section 4.2).
+    """Let θ of a layer be (1/k) Σ of *all* its values, as the article prints it (section 4.1, third equation).
 
     That is N/k times the mean of its N values, and above the largest of them unless k is close to N or the values differ
     much. Arguments and errors are those of ``threshold_top_k_mean``.
