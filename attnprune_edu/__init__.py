@@ -10,19 +10,19 @@ declare_missing_operators()  # before anything below imports torchvision
 from . import checks, plots, widgets
 from .attention import attention_scores, attention_weights, normalize
 from .checkpoints import load_model, save_model
-from .checks import quiz
 from .data import ImageData, Images, load_data
 from .evaluation import compare, count_macs, count_params, evaluate
 from .importance import importance
 from .masks import mask
 from .models import ArticleNet
 from .plots import show
+from .quiz import quiz
 from .removal import remove
 from .thresholds import (
     Threshold,
-    keep_above,
     keep_by_ratio,
     threshold_as_printed,
+    threshold_at,
     threshold_by_budget,
     threshold_by_quantile,
     threshold_by_ratio,
@@ -46,7 +46,6 @@ __all__ = [
     "evaluate",
     "fine_tune",
     "importance",
-    "keep_above",
     "keep_by_ratio",
     "load_data",
     "load_model",
@@ -58,6 +57,7 @@ __all__ = [
     "save_model",
     "show",
     "threshold_as_printed",
+    "threshold_at",
     "threshold_by_budget",
     "threshold_by_quantile",
     "threshold_by_ratio",

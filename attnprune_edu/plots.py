@@ -9,14 +9,23 @@ import numpy as np
 import pandas as pd
 from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
+from .attention import attention_scores, attention_weights
 from .data import ImageData
 
 # From the palette of Okabe and Ito (2008), which people with each kind of colour blindness can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#BBBBBB"
 KEPT = {"color": BLUE, "edgecolor": BLUE}
 PRUNED = {"color": "white", "edgecolor": GREY, "hatch": "////"}
+# Lines differ in colour, in dashes and in markers, so that any one of the three is enough.
+LINES = [
+    {"color": BLUE, "linestyle": "-", "marker": "o"},
+    {"color": ORANGE, "linestyle": "--", "marker": "s"},
+    {"color": GREEN, "linestyle": ":", "marker": "^"},
+    {"color": "black", "linestyle": "-.", "marker": "x"},
+]
 
 
 def show(figure: Figure, alt: str) -> None:
@@ -48,15 +57,16 @@ def plot_images(data: ImageData, per_class: int = 6) -> Figure:
     return figure
 
 
-def plot_filters(weight: Tensor, importance: Tensor, keep: Tensor, columns: int = 8) -> Figure:
+def plot_filters(weight: Tensor, importance: Tensor, keep: Tensor, columns: int = 8, figure=None) -> Figure:
     """Draw the filters of a first layer as small pictures, the most important first; pruned ones are crossed out.
 
-    ``weight``: (channels, 1 or 3, height, width), ``importance`` (channels,), ``keep`` bool (channels,).
+    ``weight``: (channels, 1 or 3, height, width), ``importance`` (channels,), ``keep`` bool (channels,). Draws into
+    ``figure``, a figure or a part of one, if it is given. Returns the figure.
     """
     if weight.ndim != 4 or weight.shape[1] not in (1, 3):
         raise ValueError(f"weight must have the shape (channels, 1 or 3, height, width), got {tuple(weight.shape)}")
     rows = -(-len(weight) // columns)
-    figure = Figure(figsize=(1.05 * columns, 1.25 * rows))
+    figure = figure or Figure(figsize=(1.05 * columns, 1.25 * rows))
     axes = figure.subplots(rows, columns, squeeze=False)
     _without_ticks(axes)
     pictures = weight.detach().cpu().permute(0, 2, 3, 1).squeeze(-1).numpy()
@@ -146,21 +156,156 @@ def plot_ratio(values: Tensor, keep: Tensor, accuracy_by_ratio: dict[float, floa
     figure = Figure(figsize=(9, 3))
     left, right = figure.subplots(1, 2)
     plot_importance(values, keep, left)
-    ratios, accuracies = zip(*sorted(accuracy_by_ratio.items()), strict=True)
-    right.plot([100 * r for r in ratios], [100 * a for a in accuracies], color=GREY, marker="o")
-    right.plot(100 * ratio, 100 * accuracy_by_ratio[ratio], color=BLUE, marker="D", markersize=10)
-    right.annotate(
-        f"{accuracy_by_ratio[ratio]:.1%}",
-        (100 * ratio, 100 * accuracy_by_ratio[ratio]),
-        xytext=(8, 10),
-        textcoords="offset points",
-    )
-    right.set_xlim(-3, 103)
-    right.set_ylim(0, 100)
-    right.set_xlabel("pruning ratio in %")
-    right.set_ylabel("validation accuracy in %")
+    plot_lines({"": accuracy_by_ratio}, "pruning ratio", "validation accuracy", percent="xy", mark=("", ratio), axis=right)
+    figure.tight_layout()
+    return figure
+
+
+def plot_lines(
+    curves: dict[str, dict[float, float]],
+    x_label: str,
+    y_label: str,
+    *,
+    percent: str = "",
+    log: bool = False,
+    mark: tuple[str, float] | None = None,
+    axis=None,
+) -> Figure:
+    """Draw {name: {x: y}} as lines, told apart by colour, dashes and markers; a name that is empty gets no legend.
+
+    ``percent``: the axes, ``"x"``, ``"y"`` or ``"xy"``, whose values are shares (0–1) to be shown from 0 to 100 %.
+    ``log``: a logarithmic x axis. ``mark``: (name, x) of a point that gets a diamond and its value in percent.
+    Draws on ``axis`` if one is given. Returns the figure.
+    """
+    if axis is None:
+        axis = Figure(figsize=(7, 3.2)).subplots()
+    for number, (name, curve) in enumerate(curves.items()):
+        x, y = zip(*sorted(curve.items()), strict=True)
+        style = LINES[number % len(LINES)]
+        axis.plot(x, y, label=name or None, **style)
+    if mark:
+        name, x = mark
+        y, style = curves[name][x], LINES[list(curves).index(name) % len(LINES)]
+        axis.plot(x, y, color=style["color"], marker="D", markersize=10)
+        axis.annotate(f"{y:.1%}", (x, y), xytext=(8, 10), textcoords="offset points")
+    if "x" in percent:
+        axis.set_xlim(-0.03, 1.03)
+        axis.xaxis.set_major_formatter(PercentFormatter(1.0))
+    if "y" in percent:
+        axis.set_ylim(0, 1)
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if log:
+        axis.set_xscale("log")
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    if any(curves):
+        axis.legend(frameon=False)
+    _clean(axis)
+    return axis.figure
+
+
+def plot_weights(weights: dict[str, Tensor]) -> Figure:
+    """Draw the weights of each layer, {layer name: tensor}, as a histogram, and the zone within a tenth of the largest."""
+    figure = Figure(figsize=(3.1 * len(weights), 2.8))
+    for axis, (name, weight) in zip(figure.subplots(1, len(weights), squeeze=False).flat, weights.items(), strict=True):
+        values = weight.detach().flatten().cpu()
+        tenth = values.abs().max().item() / 10
+        axis.hist(values.numpy(), bins=61, **KEPT)
+        axis.axvspan(-tenth, tenth, facecolor="none", edgecolor="black", hatch="...", linewidth=1)
+        share = (values.abs() < tenth).double().mean().item()
+        axis.set_title(f"{name}: {share:.0%} within a tenth\nof the largest", fontsize=9)
+        axis.set_xlabel("weight")
+        _clean(axis)
+    figure.axes[0].set_ylabel("number of weights")
+    figure.tight_layout()
+    return figure
+
+
+def plot_weight_cut(
+    weights: Tensor, keep: Tensor, curves: dict[str, dict[float, float]], how: str, share: float, layer: str = "layer"
+) -> Figure:
+    """Draw which ``weights`` of one layer stay (``keep``, bool of the same shape), beside accuracy curves by share removed.
+
+    ``curves``: {how weights were chosen: {share removed: accuracy}}; the point of ``how`` at ``share`` is marked.
+    """
+    figure = Figure(figsize=(9.5, 3.2))
+    left, right = figure.subplots(1, 2)
+    _cut_histogram(left, weights, keep, bins=61, gone="zero")
+    left.set_xlabel(f"weight in {layer} before")
+    left.set_ylabel("number of weights")
+    x_label, y_label = "share of weights set to zero", "validation accuracy"
+    plot_lines(curves, x_label, y_label, percent="xy", mark=(how, share), axis=right)
+    figure.tight_layout()
+    return figure
+
+
+def plot_attention(weights: Tensor, temperature: float = 1.0, *, signed: bool = False) -> Figure:
+    """Draw a small matrix (rows, columns), the attention weights of its rows with their numbers, and the rows' scores."""
+    rows, columns = weights.shape
+    alpha = attention_weights(weights, temperature, signed=signed)
+    scores = attention_scores(weights, temperature, signed=signed)
+    figure = Figure(figsize=(2.2 * columns + 3, 0.8 * rows + 1.2))
+    left, middle, right = figure.subplots(1, 3, width_ratios=[columns, columns, 2.5])
+    largest = max(weights.abs().max().item(), 1e-12)
+    _plot_numbers(left, weights, -largest, largest, "weights w")
+    _plot_numbers(middle, alpha, 0, 1, "attention α, each row sums to 1")
+    right.barh(range(rows), scores.numpy(), **KEPT)
+    right.bar_label(right.containers[0], fmt="%.3f", padding=3)
+    right.set_yticks(range(rows), [""] * rows)
+    right.invert_yaxis()
+    right.axvline(0, color="black", linewidth=1)
+    right.margins(x=0.35)
+    right.set_title("scores Σ α·" + ("w" if signed else "|w|"), fontsize=10)
     _clean(right)
     figure.tight_layout()
+    return figure
+
+
+def _cut_histogram(axis, values: Tensor, keep: Tensor, bins: int, gone: str) -> None:
+    """Draw all ``values`` as a histogram: those that ``keep`` drops hatched, on top of the others."""
+    numbers, stays = values.detach().flatten().cpu().numpy(), keep.flatten().numpy()
+    edges = np.histogram_bin_edges(numbers, bins)
+    kept, dropped = np.histogram(numbers[stays], edges)[0], np.histogram(numbers[~stays], edges)[0]
+    axis.bar(edges[:-1], kept, np.diff(edges), align="edge", label=f"kept: {stays.sum():,}", **KEPT)
+    axis.bar(edges[:-1], dropped, np.diff(edges), align="edge", bottom=kept, label=f"{gone}: {(~stays).sum():,}", **PRUNED)
+    axis.legend(frameon=False, fontsize=8)
+    _clean(axis)
+
+
+def _plot_numbers(axis, values: Tensor, low: float, high: float, title: str) -> None:
+    """Draw a small matrix as a heat map, from dark at ``low`` to bright at ``high``, with its numbers."""
+    axis.imshow(values.numpy(), cmap="cividis", vmin=low, vmax=high)
+    for (row, column), value in np.ndenumerate(values.numpy()):
+        dark = value < (low + high) / 2
+        axis.text(column, row, f"{value:.3g}", ha="center", va="center", color="white" if dark else "black")
+    axis.set_title(title, fontsize=10)
+    axis.set_xticks(range(values.shape[1]), range(1, values.shape[1] + 1))
+    axis.set_yticks(range(values.shape[0]), [f"row {row + 1}" for row in range(values.shape[0])])
+
+
+def plot_threshold(
+    weight: Tensor, importance: Tensor, keep: Tensor, theta: float, accuracy_by_kept: dict[int, float] | None = None
+) -> Figure:
+    """Draw the importance of a first layer as a histogram with θ, its filters, and the accuracy that is left.
+
+    ``weight``, ``importance``, ``keep`` as for ``plot_filters``; ``accuracy_by_kept``: {channels kept: accuracy (0–1)}.
+    """
+    figure = Figure(figsize=(9, 8.4))
+    top, bottom = figure.subfigures(2, 1, height_ratios=[3, 5.4])
+    left, right = top.subplots(1, 2) if accuracy_by_kept else (top.subplots(), None)
+    top.subplots_adjust(bottom=0.2, wspace=0.3)
+    _cut_histogram(left, importance, keep, bins=16, gone="pruned")
+    if importance.max() < theta:  # far above all values it would squeeze them into a corner
+        left.annotate(f"θ = {theta:.3g} →", (0.98, 0.6), xycoords="axes fraction", ha="right")
+    else:
+        left.axvline(theta, color="black", linestyle="--")
+        left.annotate(f" θ = {theta:.3g}", (theta, 1), xycoords=("data", "axes fraction"), va="bottom", ha="center")
+    left.set_xlabel("importance")
+    left.set_ylabel("channels")
+    if right:
+        kept = int(keep.sum())
+        plot_lines({"": accuracy_by_kept}, "channels kept", "validation accuracy", percent="y", mark=("", kept), axis=right)
+    plot_filters(weight, importance, keep, columns=8, figure=bottom)
     return figure
 
 

@@ -122,8 +122,8 @@ def threshold_by_budget(
     return Threshold({n: t for group in _groups(importance, scope) for n, t in _lowest_kept(group, kept).items()}, keep)
 
 
-def keep_above(importance: dict[str, Tensor], theta: dict[str, float]) -> dict[str, Tensor]:
-    """Keep the channels whose importance is at least θ. ``theta``: {layer name: θ}, for each layer of ``importance``.
+def threshold_at(importance: dict[str, Tensor], theta: dict[str, float]) -> Threshold:
+    """Take θ as given. ``theta``: {layer name: θ}, for each layer of ``importance``.
 
     Raises ValueError if a layer has no θ or a θ is NaN, and as ``threshold_by_ratio`` does for unfit importance.
     """
@@ -133,7 +133,7 @@ def keep_above(importance: dict[str, Tensor], theta: dict[str, float]) -> dict[s
     for name, value in theta.items():
         if math.isnan(value):
             raise ValueError(f"theta of {name!r} must be a number, got NaN")
-    return _from_theta(importance, theta, "theta").keep
+    return _from_theta(importance, theta, "theta")
 
 
 def _from_theta(importance: dict[str, Tensor], theta: dict[str, float], rule: str) -> Threshold:

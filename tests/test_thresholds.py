@@ -193,10 +193,10 @@ def test_budget_in_parameters_of_the_removed_network(tiny_model):
         ap.threshold_by_budget(importance, 10, params)
 
 
-def test_keep_above_a_theta_of_ones_own():
+def test_a_theta_of_ones_own():
     importance = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0, 1.0])}
-    assert ap.keep_above(importance, {"a": 2.0, "b": 1.0})["a"].tolist() == [False, True]
+    assert ap.threshold_at(importance, {"a": 2.0, "b": 1.0}).keep["a"].tolist() == [False, True]
     with pytest.raises(ValueError, match=r"theta must name the layers \['a', 'b'\], got \['a'\]"):
-        ap.keep_above(importance, {"a": 2.0})
+        ap.threshold_at(importance, {"a": 2.0})
     with pytest.raises(ValueError, match="theta of 'a' must be a number, got NaN"):
-        ap.keep_above(importance, {"a": math.nan, "b": 1.0})
+        ap.threshold_at(importance, {"a": math.nan, "b": 1.0})

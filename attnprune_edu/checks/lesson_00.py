@@ -1,60 +1,8 @@
-"""Instant answers to the lessons' exercises, and their quizzes.
+"""Checks of lesson 00, start here."""
 
-A check takes the reader's answer and returns a ``Verdict``. An exercise that still holds ``...`` is "not tried yet"; a wrong
-answer is met by the misconception that most likely led to it.
-"""
-
-import functools
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import resources
-
-from IPython.display import Javascript, display
-from jupyterquiz import display_quiz
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """``solved`` is True, False, or None for "not tried yet"; ``message`` is one line for the reader."""
-
-    solved: bool | None
-    message: str
-
-    def __repr__(self) -> str:
-        """What the notebook shows."""
-        return {True: "✓ Right. ", False: "✗ Not yet: ", None: "… Not tried yet: "}[self.solved] + self.message
-
-
-def right(message: str) -> Verdict:
-    """A right answer, and one thing more that is worth knowing."""
-    return Verdict(True, message)
-
-
-def wrong(message: str) -> Verdict:
-    """A wrong answer, and the misconception behind it."""
-    return Verdict(False, message)
-
-
-def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
-    """Make a function a check: the answer ``...`` is not tried yet, and an answer of a strange type raises nothing."""
-
-    @functools.wraps(check)
-    def checked(answer) -> Verdict:
-        if answer is ...:
-            return Verdict(None, "put your answer in the place of the three dots and run the cell again.")
-        if isinstance(answer, str):
-            return wrong("this is a text in quotes. Write the value itself.")
-        try:
-            return check(answer)
-        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
-            return wrong(f"this is a {type(answer).__name__}, and the check cannot read it as an answer ({error}).")
-
-    return checked
-
-
-# Lesson 00, start_here
+from .verdict import Verdict, exercise, right, wrong
 
 
 @exercise
@@ -112,18 +60,3 @@ def keep_for_fc1(answer) -> Verdict:
     return wrong(
         f"{left} of {channels} neurons stay; at a pruning ratio of 0.9 it would be {channels - round(0.9 * channels)}."
     )
-
-
-# jupyterquiz loads MathJax from the internet if the page's own lacks this function. Our quizzes hold no formulas.
-_NO_DOWNLOAD = "if (window.MathJax && !window.MathJax.typeset) window.MathJax.typeset = () => {};"
-
-
-def quiz(lesson: str) -> None:
-    """Show the quiz of ``lesson``, such as ``"00_start_here"``: three questions, each answer explained. Works offline."""
-    folder = resources.files(__package__) / "quizzes"
-    file = folder / f"{lesson}.json"
-    if not file.is_file():
-        known = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir())
-        raise ValueError(f"lesson must be one of {', '.join(known)}, got {lesson!r}")
-    display(Javascript(_NO_DOWNLOAD))
-    display_quiz(json.loads(file.read_text(encoding="utf-8")), max_width=750)

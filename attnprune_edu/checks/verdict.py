@@ -1,0 +1,84 @@
+"""What every check is made of: a verdict, and the care for answers that are missing or of a strange kind."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``solved`` is True, False, or None for "not tried yet"; ``message`` is one line for the reader."""
+
+    solved: bool | None
+    message: str
+
+    def __repr__(self) -> str:
+        """What the notebook shows."""
+        return {True: "✓ Right. ", False: "✗ Not yet: ", None: "… Not tried yet: "}[self.solved] + self.message
+
+
+def right(message: str) -> Verdict:
+    """A right answer, and one thing more that is worth knowing."""
+    return Verdict(True, message)
+
+
+def wrong(message: str) -> Verdict:
+    """A wrong answer, and the misconception behind it."""
+    return Verdict(False, message)
+
+
+NOT_TRIED = Verdict(None, "put your answer in the place of the three dots and run the cell again.")
+
+
+class Answered(Exception):  # noqa: N818, a way out and not an error
+    """Ends a check early with its ``verdict``."""
+
+    def __init__(self, verdict: Verdict):
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
+def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
+    """Make a function a check: the answer ``...`` is not tried yet, and an answer of a strange type raises nothing."""
+
+    @functools.wraps(check)
+    def checked(answer) -> Verdict:
+        if answer is ...:
+            return NOT_TRIED
+        if isinstance(answer, str):
+            return wrong("this is a text in quotes. Write the value itself.")
+        try:
+            return check(answer)
+        except Answered as end:
+            return end.verdict
+        except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError) as error:
+            return wrong(f"this is a {type(answer).__name__}, and the check cannot read it as an answer ({error}).")
+
+    return checked
+
+
+def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
+    """What the reader's ``function`` makes of ``inputs``: a tensor. Anything else ends the check with what is amiss.
+
+    A function that returns ``...`` is not tried yet. Tensors are handed over as copies; changing them is pointed out.
+    """
+    if not callable(function):
+        raise Answered(wrong(f"hand over the function itself, without brackets; this is a {type(function).__name__}."))
+    copies = [value.clone() if isinstance(value, Tensor) else value for value in inputs]
+    try:
+        result = function(*copies)
+    except Exception as error:  # whatever the reader's code may raise
+        what = str(error).split("\n")[0]
+        raise Answered(wrong(f"your function stops with {type(error).__name__}: {what}")) from error
+    if result is ...:
+        raise Answered(NOT_TRIED)
+    if result is None:
+        raise Answered(wrong("your function returns nothing. Does it end with `return`?"))
+    if not isinstance(result, Tensor):
+        raise Answered(wrong(f"your function returns a {type(result).__name__}; it should return a tensor."))
+    for value, copy in zip(inputs, copies, strict=True):
+        if isinstance(value, Tensor) and not value.equal(copy):
+            raise Answered(wrong("your function changes the tensor it is given. Make a new one instead."))
+    return result
