@@ -5,6 +5,19 @@ answer is met by the misconception that most likely led to it.
 """
 
 from .lesson_00 import channels_left, keep_for_fc1, weights_left
+from .lesson_01 import magnitude_rule, parameters_of_a_filter, removable_neurons
+from .lesson_02 import score_by_hand, scores_on_sizes, two_temperatures
 from .verdict import Verdict
 
-__all__ = ["Verdict", "channels_left", "keep_for_fc1", "weights_left"]
+__all__ = [
+    "Verdict",
+    "channels_left",
+    "keep_for_fc1",
+    "magnitude_rule",
+    "parameters_of_a_filter",
+    "removable_neurons",
+    "score_by_hand",
+    "scores_on_sizes",
+    "two_temperatures",
+    "weights_left",
+]
