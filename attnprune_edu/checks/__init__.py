@@ -7,17 +7,21 @@ answer is met by the misconception that most likely led to it.
 from .lesson_00 import channels_left, keep_for_fc1, weights_left
 from .lesson_01 import magnitude_rule, parameters_of_a_filter, removable_neurons
 from .lesson_02 import score_by_hand, scores_on_sizes, two_temperatures
+from .lesson_03 import keep_for_budget, stay_above_the_mean, theta_of_ratio
 from .verdict import Verdict
 
 __all__ = [
     "Verdict",
     "channels_left",
+    "keep_for_budget",
     "keep_for_fc1",
     "magnitude_rule",
     "parameters_of_a_filter",
     "removable_neurons",
     "score_by_hand",
     "scores_on_sizes",
+    "stay_above_the_mean",
+    "theta_of_ratio",
     "two_temperatures",
     "weights_left",
 ]
