@@ -1,8 +1,10 @@
 import json
+import re
 from importlib import resources
 
 import pytest
 import torch
+from conftest import ROOT
 
 import attnprune_edu as ap
 from attnprune_edu import checks
@@ -13,7 +15,149 @@ def keep(left, name="fc1", total=1024):
     return {name: torch.arange(total) < left}
 
 
+def drop(order, *, share_kept=False, extra=0):
+    """A rule that drops the lowest by ``order``, as lesson 01's solution does, with the slips that the check knows."""
+
+    def rule(weight, share):
+        count = round((1 - share if share_kept else share) * weight.numel()) + extra
+        stays = torch.ones_like(weight, dtype=torch.bool)
+        stays.view(-1)[order(weight).flatten().argsort()[:count]] = False
+        return stays
+
+    return rule
+
+
+def by_row(weight, share):
+    return (
+        torch.stack([drop(torch.abs)(row, share) for row in weight]) if weight.ndim > 1 else drop(torch.abs)(weight, share)
+    )
+
+
+def by_limit(weight, share):
+    count = round(share * weight.numel())
+    return (
+        weight.abs() > weight.abs().flatten().sort().values[count - 1]
+        if count
+        else torch.ones_like(weight, dtype=torch.bool)
+    )
+
+
+def scores(weights, temperature):
+    """The solution of lesson 02's exercise."""
+    sizes = weights.abs()
+    return ((sizes / temperature).softmax(dim=1) * sizes).sum(dim=1)
+
+
+def naive_scores(weights, temperature):
+    exponentials = (weights.abs() / temperature).exp()
+    return (exponentials / exponentials.sum(1, keepdim=True) * weights.abs()).sum(1)
+
+
+def theta(place):
+    """A function that takes the score at ``place(number that goes, all)`` in rising order; the solution takes the first."""
+    return lambda scores, ratio: scores.sort().values[
+        min(max(place(round(ratio * len(scores)), len(scores)), 0), len(scores) - 1)
+    ]
+
+
+def article_keep(first, second, hidden):
+    return keep(first, "conv1", 32) | keep(second, "conv2", 64) | keep(hidden, "fc1", 1024)
+
+
+def soft(dim, entries="sizes", by="sizes", scale=lambda w, t: w / t):
+    """Variants of the score: which dimension the softmax runs along, and where the sign or the temperature is forgotten."""
+
+    def variant(weights, temperature):
+        seen = weights.abs() if entries == "sizes" else weights
+        return (scale(seen, temperature).softmax(dim) * (weights.abs() if by == "sizes" else weights)).sum(1)
+
+    return variant
+
+
 CASES = [
+    (checks.parameters_of_a_filter, 32 * 25 + 1 + 1024 * 25, True, "801"),
+    (checks.parameters_of_a_filter, 801, False, "Which weights of fc1"),
+    (checks.parameters_of_a_filter, 800, False, "Which weights of fc1"),
+    (checks.parameters_of_a_filter, 26_400, False, "has a bias"),
+    (checks.parameters_of_a_filter, 25_600, False, "own weights go"),
+    (checks.parameters_of_a_filter, 801 + 1024, False, "5 · 5 numbers"),
+    (checks.parameters_of_a_filter, 25 + 1 + 25_600, False, "all 32 channels"),
+    (checks.parameters_of_a_filter, 7, False, "add up"),
+    (checks.magnitude_rule, drop(torch.abs), True, "even where weights are equal"),
+    (checks.magnitude_rule, lambda w, s: ~drop(torch.abs)(w, s), False, "smallest weights stay"),
+    (checks.magnitude_rule, drop(lambda w: w), False, "signed value"),
+    (checks.magnitude_rule, drop(torch.abs, share_kept=True), False, "The share is what goes"),
+    (checks.magnitude_rule, drop(torch.abs, extra=1), False, "one too many"),
+    (checks.magnitude_rule, by_row, False, "each row by itself"),
+    (checks.magnitude_rule, lambda w, s: w * drop(torch.abs)(w, s), False, "Return True and False"),
+    (checks.magnitude_rule, lambda w, s: w.abs(), False, "torch.bool"),
+    (checks.magnitude_rule, lambda w, s: drop(torch.abs)(w, s).flatten(), False, "shape (6,)"),
+    (checks.magnitude_rule, by_limit, False, "Count places"),
+    (checks.magnitude_rule, lambda w, s: w.abs() > w.abs().quantile(s), False, "shares 0 and 1"),
+    (checks.magnitude_rule, lambda w, s: torch.ones_like(w, dtype=torch.bool), False, "0.1 and −0.05 should go"),
+    (checks.magnitude_rule, lambda w, s: w.abs() > 0.1, False, "shares 0 and 1"),
+    (checks.magnitude_rule, lambda w, s: None, False, "returns nothing"),
+    (checks.magnitude_rule, lambda w, s: [True], False, "returns a list"),
+    (checks.magnitude_rule, lambda w: w, False, "stops with TypeError"),
+    (checks.magnitude_rule, lambda w, s: w.zero_() == 0, False, "changes the tensor"),
+    (checks.magnitude_rule, torch.ones(2, 3), False, "hand over the function"),
+    (checks.removable_neurons, [1], True, "14 of 20"),
+    (checks.removable_neurons, 1, True, "14 of 20"),
+    (checks.removable_neurons, [2], False, "−0.7"),
+    (checks.removable_neurons, [0, 2], False, "columns"),
+    (checks.removable_neurons, [1, 2], False, "each of the others"),
+    (checks.removable_neurons, [], False, "Look for a row"),
+    (checks.score_by_hand, 1.109, True, "below"),
+    (checks.score_by_hand, 0.693, False, "plain mean"),
+    (checks.score_by_hand, 1.386, False, "largest weight"),
+    (checks.score_by_hand, 5.545, False, "dividing by the sum"),
+    (checks.score_by_hand, 0.277, False, "wrong weights"),
+    (checks.score_by_hand, 0.8, False, "share of attention"),
+    (checks.score_by_hand, 3, False, "1/5 and 4/5"),
+    (checks.scores_on_sizes, scores, True, "mirror image"),
+    (checks.scores_on_sizes, naive_scores, False, "overflows"),
+    (checks.scores_on_sizes, soft(1, "signed", "signed"), False, "printed formula"),
+    (checks.scores_on_sizes, soft(1, "sizes", "signed"), False, "signed weights"),
+    (checks.scores_on_sizes, soft(1, "signed", "sizes"), False, "still sees the signs"),
+    (checks.scores_on_sizes, soft(1, scale=lambda w, t: w), False, "no effect"),
+    (checks.scores_on_sizes, soft(1, scale=lambda w, t: w * t), False, "divides"),
+    (checks.scores_on_sizes, lambda w, t: scores(w, t) / t, False, "into the softmax only"),
+    (checks.scores_on_sizes, soft(0), False, "use dim=1"),
+    (checks.scores_on_sizes, lambda w, t: scores(w, t) / 3, False, "take the mean"),
+    (checks.scores_on_sizes, lambda w, t: ((w.abs() / t).softmax(1) * w.abs()).sum(0), False, "sum over dim=1"),
+    (checks.scores_on_sizes, lambda w, t: (w.abs() / t).softmax(1), False, "that is the attention"),
+    (checks.scores_on_sizes, lambda w, t: (w.abs() / t).softmax(1) * w.abs(), False, "add up each row"),
+    (checks.scores_on_sizes, lambda w, t: w[0], False, "shape (2,)"),
+    (checks.scores_on_sizes, lambda w, t: w.abs().sum(1), False, "above the largest size"),
+    (checks.scores_on_sizes, lambda w, t: w.abs().mean(1), False, "not the score"),
+    (checks.two_temperatures, ("A", "B"), True, "one large weight"),
+    (checks.two_temperatures, ["a", "b"], True, "one large weight"),
+    (checks.two_temperatures, ("B", "A"), False, "the other way round"),
+    (checks.two_temperatures, ("B", "B"), False, "low, yes"),
+    (checks.two_temperatures, ("A", "A"), False, "high, yes"),
+    (checks.two_temperatures, ("C", "D"), False, "two letters"),
+    (checks.two_temperatures, ("A",), False, "cannot read"),
+    (checks.stay_above_the_mean, 2, True, "0.7"),
+    (checks.stay_above_the_mean, 3, False, "that is k"),
+    (checks.stay_above_the_mean, 1, False, "printed equation"),
+    (checks.stay_above_the_mean, 0, False, "at least one channel"),
+    (checks.stay_above_the_mean, 0.7, False, "that is θ"),
+    (checks.stay_above_the_mean, 5, False, "Count the scores"),
+    (checks.theta_of_ratio, theta(lambda goes, all: goes), True, "torch.quantile"),
+    (checks.theta_of_ratio, theta(lambda goes, all: goes - 1), False, "lowest that stays"),
+    (checks.theta_of_ratio, theta(lambda goes, all: goes + 1), False, "one channel too many"),
+    (checks.theta_of_ratio, theta(lambda goes, all: all - goes), False, "swapped"),
+    (checks.theta_of_ratio, lambda s, r: torch.tensor(r), False, "not the ratio"),
+    (checks.theta_of_ratio, lambda s, r: s, False, "single number"),
+    (checks.theta_of_ratio, lambda s, r: s.max() + 1, False, "with your θ it is 10"),
+    (checks.keep_for_budget, article_keep(16, 32, 470), True, "16, 32 and 470"),
+    (checks.keep_for_budget, article_keep(32, 64, 1024), False, "more than 400,000"),
+    (checks.keep_for_budget, article_keep(8, 16, 256), False, "not the same share"),
+    (checks.keep_for_budget, article_keep(0, 64, 200), False, "no channel of conv1"),
+    (checks.keep_for_budget, keep(100), False, "conv1 and conv2 is missing"),
+    (checks.keep_for_budget, ({}, {}), False, "`.keep`"),
+    (checks.keep_for_budget, torch.ones(3), False, "is a dictionary"),
+    (checks.keep_for_budget, article_keep(16, 32, 470) | keep(3, "fc1", 9), False, "each of its 1024"),
     (checks.channels_left, 45, True, "19 channels go"),
     (checks.channels_left, torch.tensor(45), True, "19 channels go"),
     (checks.channels_left, 19, False, "how many stay"),
@@ -51,6 +195,44 @@ def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
 def test_an_untouched_exercise_is_not_tried_yet(check):
     verdict = check(...)
     assert verdict.solved is None and "Not tried yet" in repr(verdict)
+
+
+@pytest.mark.parametrize(
+    ("check", "blank"),
+    [
+        (checks.magnitude_rule, lambda weight, share: ...),
+        (checks.scores_on_sizes, lambda weights, temperature: ...),
+        (checks.theta_of_ratio, lambda scores, ratio: ...),
+        (checks.two_temperatures, (..., ...)),
+    ],
+)
+def test_a_blank_in_the_shape_of_the_lesson_is_not_tried_yet(check, blank):
+    assert check(blank).solved is None
+
+
+def test_every_check_has_a_right_case_and_wrong_ones():
+    for name in checks.__all__:
+        if name != "Verdict":
+            verdicts = [solved for check, _, solved, _ in CASES if check is getattr(checks, name)]
+            assert True in verdicts and verdicts.count(False) >= 3, name
+
+
+FOLDED = re.compile(r"<summary>Solution</summary>\n\n(.*?)</details>", re.DOTALL)
+
+
+@pytest.mark.parametrize("lesson", sorted((ROOT / "lessons").glob("*.md")), ids=lambda path: path.stem)
+def test_the_solution_in_the_lesson_solves_its_exercise(lesson):
+    """Run the lesson's solutions through its checks: in the text as it is, not as somebody copied it here."""
+    model = ap.ArticleNet()
+    surroundings = {"ap": ap, "torch": torch, "importance": ap.importance(model)}
+    surroundings["params"] = lambda keep: count_params(ap.remove(ap.mask(model, keep)))
+    exercises = lesson.read_text(encoding="utf-8").split("### Exercise")[1:]
+    for exercise in exercises:
+        check = re.search(r"ap\.checks\.(\w+)\((\w+)\)", exercise)
+        solution = FOLDED.search(exercise)[1]
+        code = re.search(r"```\n(.*?)```", solution, re.DOTALL) or re.search(r"`(answer_\d = [^`]+)`", solution)
+        exec(code[1], surroundings)
+        assert getattr(checks, check[1])(surroundings[check[2]]).solved, check[0]
 
 
 def test_the_library_agrees_with_the_checks():

@@ -52,11 +52,11 @@ def magnitude_rule(function) -> Verdict:
         return wrong(
             f"of {weight.tolist()} at a share of 0.34, the weights 0.1 and −0.05 should go; you return {stays.tolist()}."
         )
+    if not result_of(function, weight, 0.0).all() or result_of(function, weight, 1.0).any():
+        return wrong("try the shares 0 and 1: nothing should go, and everything.")
     uneven = torch.tensor([[0.1, 0.2, 0.3], [1.0, 2.0, 3.0]])
     if not result_of(function, uneven, 0.5).equal(torch.tensor([[False] * 3, [True] * 3])):
         return wrong("you choose in each row by itself. Compare all weights of the tensor with each other.")
-    if not result_of(function, weight, 0.0).all() or result_of(function, weight, 1.0).any():
-        return wrong("try the shares 0 and 1: nothing should go, and everything.")
     if result_of(function, torch.ones(4), 0.5).sum() != 2:
         return wrong(
             "when weights are equal, your rule drops too many or too few. Count places instead of comparing with a limit."

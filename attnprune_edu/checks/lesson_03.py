@@ -33,6 +33,8 @@ def theta_of_ratio(function) -> Verdict:
         theta = result_of(function, scores, ratio)
         if theta.numel() != 1:
             return wrong(f"θ is a single number; yours has the shape {tuple(theta.shape)}.")
+        if abs(float(theta) - ratio) < 1e-6:
+            return wrong("θ is a score, not the ratio. Find the score that parts the channels.")
         goes, expected = int((scores < theta).sum()), round(ratio * len(scores))
         if goes == expected:
             continue
@@ -42,8 +44,6 @@ def theta_of_ratio(function) -> Verdict:
             return wrong("that is the highest score that goes. θ is the lowest that stays, one place further.")
         if goes == expected + 1:
             return wrong("one channel too many goes. If n go, the lowest that stays is at place n, counted from 0.")
-        if abs(float(theta) - ratio) < 1e-6:
-            return wrong("θ is a score, not the ratio. Find the score that parts the channels.")
         return wrong(f"with ten scores and a ratio of {ratio}, {expected} should go; with your θ it is {goes}.")
     return right("`torch.quantile` does nearly the same, but puts θ between two scores.")
 
