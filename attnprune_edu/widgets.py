@@ -108,7 +108,7 @@ def weight_explorer(
     shares = set.intersection(*(set(curve) for curve in accuracy.values()))
     if not shares:
         raise ValueError("accuracy must hold at least one share that all ways have, got none")
-    how = ipywidgets.Dropdown(options=list(importance), description="zero first", style=WIDE)
+    how = _choice(importance, "zero first")
     return PictureWidget(
         lambda how, share: weight_picture(weights, importance, accuracy, how, share, layer),
         how=how,
@@ -201,7 +201,7 @@ def threshold_explorer(weight: Tensor, importance: Tensor, accuracy_by_kept: dic
         )
     low, high = importance.min().item(), importance.max().item()
     step = (high - low) / 50 or 0.01
-    rule = ipywidgets.Dropdown(options=list(RULES), description="rule", style=WIDE)
+    rule = _choice(RULES, "rule")
     sliders = {
         "ratio": ipywidgets.FloatSlider(
             value=0.5, min=0, max=1, step=0.05, description="pruning ratio", readout_format=".0%", style=WIDE
@@ -251,6 +251,13 @@ def threshold_picture(
         + f"and the validation accuracy is {accuracy_by_kept[kept]:.1%}."
     )
     return plots.png(figure), alt
+
+
+def _choice(options, description: str) -> ipywidgets.ToggleButtons:
+    # Not a dropdown or radio buttons: JupyterLab takes the arrow keys that they need. Tab and Space reach these.
+    return ipywidgets.ToggleButtons(
+        options=list(options), description=description, style={"button_width": "auto", "description_width": "initial"}
+    )
 
 
 def _share_slider(shares, description: str) -> ipywidgets.SelectionSlider:

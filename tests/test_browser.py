@@ -151,23 +151,39 @@ def test_all_cells_run_without_an_error(lesson):
     assert not outside, f"the lesson asked for addresses outside this machine: {outside}"
 
 
+# How each kind of control is moved by keyboard: what is focused, and the keys pressed there one after the other.
+KEYS = {
+    ".widget-toggle-button": ["Space"],
+    ".noUi-handle": ["ArrowRight"],
+    "input[type=number]": ["ArrowUp", "Enter"],
+    "input[type=checkbox]": ["Space"],
+}
+WIDGETS = """[...window.jupyterapp.shell.currentWidget.content.model.cells].flatMap(
+    (cell, place) => cell.type === "code" && cell.sharedModel.source.includes("ap.widgets.") ? [place] : [])"""
+
+
 def test_each_widget_is_moved_by_keyboard_and_its_picture_changes(lesson):
+    from playwright.sync_api import expect
+
     name, page, _ = lesson
-    pictures = page.locator(".jp-OutputArea-output .widget-html img")
-    scroll_to(page, pictures)
-    handle = page.locator(".noUi-handle").first
-    before = pictures.first.get_attribute("src")
-    sentence = pictures.first.get_attribute("alt")
-    handle.focus()
-    page.keyboard.press("ArrowRight")
-    for _ in range(100):
-        if pictures.first.get_attribute("src") != before:
-            break
-        page.wait_for_timeout(200)
-    assert pictures.first.get_attribute("src") != before
-    assert pictures.first.get_attribute("alt") != sentence
-    assert pictures.first.evaluate("picture => picture.complete && picture.naturalWidth") > 100
-    page.screenshot(path=SCREENSHOTS / f"{name}-widget.png")
+    places = page.evaluate(WIDGETS)
+    assert places, "every lesson has a widget"
+    for number, place in enumerate(places):
+        widget = scroll_to(page, page.locator(f'[data-windowed-list-index="{place}"] .picture-widget'))
+        picture = widget.locator(".widget-html img")
+        # From the last to the first, because the first of a row of buttons is pressed already.
+        controls = [(control, keys) for kind, keys in KEYS.items() for control in reversed(widget.locator(kind).all())]
+        assert controls
+        for control, keys in controls:
+            source, sentence = picture.get_attribute("src"), picture.get_attribute("alt")
+            control.focus()
+            for key in keys:
+                page.keyboard.press(key)
+            expect(picture).not_to_have_attribute("alt", sentence, timeout=20_000)
+            changed = picture.get_attribute("src") != source
+            assert changed, "the picture changes with its words"
+            assert picture.evaluate("picture => picture.complete && picture.naturalWidth") > 100
+        widget.screenshot(path=SCREENSHOTS / f"{name}-widget-{number}.png")
 
 
 def test_a_quiz_question_is_answered_and_explained(lesson):
