@@ -187,7 +187,8 @@ def plot_lines(
         name, x = mark
         y, style = curves[name][x], LINES[list(curves).index(name) % len(LINES)]
         axis.plot(x, y, color=style["color"], marker="D", markersize=10)
-        axis.annotate(f"{y:.1%}", (x, y), xytext=(8, 10), textcoords="offset points")
+        readable = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # also where it covers the line
+        axis.annotate(f"{y:.1%}", (x, y), xytext=(8, 10), textcoords="offset points", bbox=readable)
     if "x" in percent:
         axis.set_xlim(-0.03, 1.03)
         axis.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -254,7 +255,7 @@ def plot_attention(weights: Tensor, temperature: float = 1.0, *, signed: bool = 
     right.set_yticks(range(rows), [""] * rows)
     right.invert_yaxis()
     right.axvline(0, color="black", linewidth=1)
-    right.margins(x=0.35)
+    right.margins(x=0.5)
     right.set_title("scores Σ α·" + ("w" if signed else "|w|"), fontsize=10)
     _clean(right)
     figure.tight_layout()

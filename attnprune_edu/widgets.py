@@ -20,6 +20,7 @@ from .thresholds import (
 )
 
 WIDE = {"description_width": "initial"}  # room for the whole description
+SLIDER = {"style": WIDE, "layout": {"width": "28em"}}
 
 
 class PictureWidget(ipywidgets.VBox):
@@ -155,7 +156,7 @@ def attention_explorer(weights: Tensor, temperature: float = 1.0) -> PictureWidg
     }
     controls = {
         "temperature": ipywidgets.FloatLogSlider(
-            value=temperature, min=-2, max=2, step=0.1, description="temperature τ", readout_format=".3g", style=WIDE
+            value=temperature, min=-2, max=2, step=0.1, description="temperature τ", readout_format=".3g", **SLIDER
         ),
         "signed": ipywidgets.Checkbox(description="signed, as the article prints it"),
     }
@@ -204,9 +205,9 @@ def threshold_explorer(weight: Tensor, importance: Tensor, accuracy_by_kept: dic
     rule = _choice(RULES, "rule")
     sliders = {
         "ratio": ipywidgets.FloatSlider(
-            value=0.5, min=0, max=1, step=0.05, description="pruning ratio", readout_format=".0%", style=WIDE
+            value=0.5, min=0, max=1, step=0.05, description="pruning ratio", readout_format=".0%", **SLIDER
         ),
-        "k": ipywidgets.IntSlider(value=10 if channels > 10 else 1, min=1, max=channels, description="k", style=WIDE),
+        "k": ipywidgets.IntSlider(value=10 if channels > 10 else 1, min=1, max=channels, description="k", **SLIDER),
         "theta": ipywidgets.FloatSlider(
             value=(low + high) / 2,
             min=low - step,
@@ -266,5 +267,5 @@ def _share_slider(shares, description: str) -> ipywidgets.SelectionSlider:
         options=[(f"{share:.0%}", share) for share in ordered],
         value=ordered[len(ordered) // 2],
         description=description,
-        style=WIDE,
+        **SLIDER,
     )
