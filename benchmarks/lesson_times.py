@@ -2,8 +2,8 @@
 
     python benchmarks/lesson_times.py [--rounds 3] [NN_name ...]
 
-What is measured is the whole run in a process of its own: starting Python and a kernel, all cells, writing the page. The data
-are those that ATTNPRUNE_DATA names. Nothing else should run on the machine meanwhile.
+What is measured is the whole run in a process of its own: starting Python and a kernel, all cells, writing the page. The
+data are those that ATTNPRUNE_DATA names. Nothing else should run on the machine meanwhile.
 """
 
 import argparse
