@@ -189,6 +189,25 @@ def test_budget_in_parameters_of_the_removed_network(tiny_model):
         assert all(stays.all() for stays in ap.threshold_by_budget(importance, dense, params).keep.values())
         keep = ap.threshold_by_budget(importance, dense // 2, params, "global").keep
     assert dense // 4 < params(keep) <= dense // 2
+
+
+def test_budget_in_macs_of_the_removed_network(tiny_model):
+    importance = ap.importance(tiny_model, "attention")
+
+    def macs(keep):
+        return ap.count_macs(ap.remove(ap.mask(tiny_model, keep)), (3, 16, 16))
+
+    dense = ap.count_macs(tiny_model, (3, 16, 16))
+    keep = ap.threshold_by_budget(importance, dense // 2, macs).keep
+    assert dense // 4 < macs(keep) <= dense // 2
+
+
+def test_budget_below_the_smallest_network_is_named(tiny_model):
+    importance = ap.importance(tiny_model, "attention")
+
+    def params(keep):
+        return ap.count_params(ap.remove(ap.mask(tiny_model, keep)))
+
     with pytest.raises(ValueError, match=r"budget must be at least [\d,]+, the cost of one channel in each layer, got 10"):
         ap.threshold_by_budget(importance, 10, params)
 
