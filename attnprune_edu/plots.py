@@ -77,8 +77,8 @@ def plot_filters(weight: Tensor, importance: Tensor, keep: Tensor, columns: int 
         stays = bool(keep[channel])
         axis.set_title(f"{channel}: {importance[channel]:.3f}", fontsize=8, color="black" if stays else "dimgray")
         if not stays:
-            axis.plot([0, 1], [0, 1], transform=axis.transAxes, color="black", linewidth=1.5)
-            axis.plot([0, 1], [1, 0], transform=axis.transAxes, color="black", linewidth=1.5)
+            axis.plot([0, 1], [0, 1], transform=axis.transAxes, color="black", linewidth=1)
+            axis.plot([0, 1], [1, 0], transform=axis.transAxes, color="black", linewidth=1)
     for axis in axes.flat[len(weight) :]:
         axis.set_visible(False)
     figure.subplots_adjust(hspace=0.35)
@@ -232,7 +232,7 @@ def plot_weight_cut(
     figure = Figure(figsize=(9.5, 3.2))
     left, right = figure.subplots(1, 2)
     _cut_histogram(left, weights, keep, bins=61, gone="zero")
-    left.set_xlabel(f"weight in {layer} before")
+    left.set_xlabel(f"weight in {layer}, before any is set to zero")
     left.set_ylabel("number of weights")
     x_label, y_label = "share of weights set to zero", "validation accuracy"
     plot_lines(curves, x_label, y_label, percent="xy", mark=(how, share), axis=right)

@@ -96,8 +96,9 @@ def threshold_by_budget(
     """Keep as many channels as fit into ``budget``, the most important ones.
 
     ``cost``: what a ``keep`` costs, in the unit of ``budget``; it must not rise when channels go. For parameters:
-    ``lambda keep: count_params(remove(mask(model, keep)))``, for MACs the same with ``count_macs``. ``scope="local"`` takes channels from all layers at the same
-    pace, ``"global"`` wherever the importance is lowest. θ is the lowest importance that stays.
+    ``lambda keep: count_params(remove(mask(model, keep)))``, for MACs the same with ``count_macs``. ``scope="local"`` takes
+    channels from all layers at the same pace, ``"global"`` wherever the importance is lowest. θ is the lowest importance
+    that stays.
 
     Raises ValueError if even one channel in each layer costs more than ``budget``, and as ``threshold_by_ratio`` does for an
     unknown scope or unfit importance.

@@ -15,7 +15,7 @@ def parameters_of_a_filter(answer) -> Verdict:
     if answer in (own, own + bias):
         return wrong("that is the filter alone. Which weights of fc1 read what it delivers?")
     if answer == own + read:
-        return wrong("nearly: the filter also has a bias.")
+        return wrong("this leaves one parameter out: the filter also has a bias.")
     if answer in (read, read + bias):
         return wrong("that counts what fc1 loses. The filter's own weights go as well.")
     if answer in (own + bias + 1024, own + 1024):
@@ -72,10 +72,10 @@ def removable_neurons(answer) -> Verdict:
     rows = sorted({int(row) for row in answer})
     if rows == [1]:
         return right(
-            "14 of 20 weights are zero, and still only one neuron in four can go: scattered zeros do not help much."
+            "15 of 20 weights are zero, and still only one neuron in four can go: scattered zeros do not help much."
         )
     if rows == [2]:
-        return wrong("counted from 0, that row holds −0.7.")
+        return wrong("counted from 0, that row holds 0.7.")
     if rows == [0, 2]:
         return wrong(
             "these are columns full of zeros: inputs that nobody reads. The question asks for neurons, which are rows."

@@ -61,7 +61,7 @@ def scores_on_sizes(function) -> Verdict:
         ((alpha * sizes).mean(1), "you take the mean of attention times size; the attention sums to 1 already, so add up."),
         ((alpha * sizes).sum(0), "you add up the columns. One score for each row: sum over dim=1."),
         (alpha, "that is the attention. Multiply it with the sizes and add up each row."),
-        (alpha * sizes, "nearly: add up each row."),
+        (alpha * sizes, "this is attention times size. Now add up each row."),
     ]
     for value, message in misconceptions:
         if equals(value):

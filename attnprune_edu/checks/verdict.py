@@ -16,7 +16,9 @@ class Verdict:
 
     def __repr__(self) -> str:
         """What the notebook shows."""
-        return {True: "✓ Right. ", False: "✗ Not yet: ", None: "… Not tried yet: "}[self.solved] + self.message
+        if self.solved:
+            return "✓ Right. " + self.message[0].upper() + self.message[1:]
+        return ("✗ Not yet: " if self.solved is False else "… Not tried yet: ") + self.message
 
 
 def right(message: str) -> Verdict:
