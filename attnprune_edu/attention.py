@@ -51,23 +51,23 @@ def normalize(scores: Tensor, method: str = "minmax") -> Tensor:
     """
     if method not in ("sum", "minmax"):
         raise ValueError(f"method must be 'sum' or 'minmax', got {method!r}")
-    if not scores.is_floating_point():
-        raise TypeError(f"scores must be floating point, got {scores.dtype}")
+    if not isinstance(scores, Tensor) or not scores.is_floating_point():
+        raise TypeError(f"scores must be floating point, got {getattr(scores, 'dtype', type(scores).__name__)}")
     if not scores.ndim or not scores.shape[-1]:
         raise ValueError(f"scores must have the shape (…, channels) with at least one channel, got {tuple(scores.shape)}")
     if not torch.isfinite(scores).all():
         raise ValueError("scores must be finite, got NaN or infinite entries")
     if method == "sum":
-        total = scores.sum(dim=-1, keepdim=True)
+        total = scores.sum(dim=-1, keepdim=True, dtype=torch.float64)  # half precision would overflow
         if not (total > 0).all():
             raise ValueError(
                 f"scores must have a sum above 0 to be divided by it, got {total.min().item():.3g}; use 'minmax'"
             )
-        return scores / total
-    low, high = scores.amin(dim=-1, keepdim=True), scores.amax(dim=-1, keepdim=True)
+        return (scores / total).to(scores.dtype)
+    low, high = scores.amin(dim=-1, keepdim=True).double(), scores.amax(dim=-1, keepdim=True).double()
     spread = high - low
     equal = spread == 0
-    return torch.where(equal, torch.ones_like(scores), (scores - low) / torch.where(equal, 1, spread))
+    return torch.where(equal, 1, (scores - low) / torch.where(equal, 1, spread)).to(scores.dtype)
 
 
 def _check(weights: Tensor, temperature: float, start_dim: int) -> None:

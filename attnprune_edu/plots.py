@@ -171,12 +171,14 @@ def plot_lines(
     mark: tuple[str, float] | None = None,
     axis=None,
 ) -> Figure:
-    """Draw {name: {x: y}} as lines, told apart by colour, dashes and markers; a name that is empty gets no legend.
+    """Draw {name: {x: y}} as up to four lines, told apart by colour, dashes and markers; a name that is empty gets no legend.
 
     ``percent``: the axes, ``"x"``, ``"y"`` or ``"xy"``, whose values are shares (0–1) to be shown from 0 to 100 %.
     ``log``: a logarithmic x axis. ``mark``: (name, x) of a point that gets a diamond and its value in percent.
     Draws on ``axis`` if one is given. Returns the figure.
     """
+    if not 1 <= len(curves) <= len(LINES) or not all(curves.values()):
+        raise ValueError(f"curves must be 1 to {len(LINES)} lines with at least one point each, got {curves}")
     if axis is None:
         axis = Figure(figsize=(7, 3.2)).subplots()
     for number, (name, curve) in enumerate(curves.items()):
@@ -195,6 +197,8 @@ def plot_lines(
     if "y" in percent:
         axis.set_ylim(0, 1)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    else:
+        axis.set_ylim(bottom=min(0, *(y for curve in curves.values() for y in curve.values())))
     if log:
         axis.set_xscale("log")
     axis.set_xlabel(x_label)
@@ -225,7 +229,7 @@ def plot_weights(weights: dict[str, Tensor]) -> Figure:
 def plot_weight_cut(
     weights: Tensor, keep: Tensor, curves: dict[str, dict[float, float]], how: str, share: float, layer: str = "layer"
 ) -> Figure:
-    """Draw which ``weights`` of one layer stay (``keep``, bool of the same shape), beside accuracy curves by share removed.
+    """Draw which ``weights`` of one layer stay (``keep``, bool, as many), beside accuracy curves by share removed.
 
     ``curves``: {how weights were chosen: {share removed: accuracy}}; the point of ``how`` at ``share`` is marked.
     """
@@ -242,6 +246,7 @@ def plot_weight_cut(
 
 def plot_attention(weights: Tensor, temperature: float = 1.0, *, signed: bool = False) -> Figure:
     """Draw a small matrix (rows, columns), the attention weights of its rows with their numbers, and the rows' scores."""
+    weights = weights.detach().cpu()
     rows, columns = weights.shape
     alpha = attention_weights(weights, temperature, signed=signed)
     scores = attention_scores(weights, temperature, signed=signed)
@@ -262,10 +267,15 @@ def plot_attention(weights: Tensor, temperature: float = 1.0, *, signed: bool = 
     return figure
 
 
-def _cut_histogram(axis, values: Tensor, keep: Tensor, bins: int, gone: str) -> None:
-    """Draw all ``values`` as a histogram: those that ``keep`` drops hatched, on top of the others."""
+def _cut_histogram(axis, values: Tensor, keep: Tensor, bins: int, gone: str, edge: float | None = None) -> None:
+    """Draw all ``values`` as a histogram: those that ``keep`` drops hatched, on top of the others.
+
+    ``edge``: a value, such as θ, at which one bar should end and the next begin.
+    """
     numbers, stays = values.detach().flatten().cpu().numpy(), keep.flatten().numpy()
     edges = np.histogram_bin_edges(numbers, bins)
+    if edge is not None and edges[0] < edge < edges[-1]:
+        edges = np.union1d(edges, edge)
     kept, dropped = np.histogram(numbers[stays], edges)[0], np.histogram(numbers[~stays], edges)[0]
     axis.bar(edges[:-1], kept, np.diff(edges), align="edge", label=f"kept: {stays.sum():,}", **KEPT)
     axis.bar(edges[:-1], dropped, np.diff(edges), align="edge", bottom=kept, label=f"{gone}: {(~stays).sum():,}", **PRUNED)
@@ -291,11 +301,11 @@ def plot_threshold(
 
     ``weight``, ``importance``, ``keep`` as for ``plot_filters``; ``accuracy_by_kept``: {channels kept: accuracy (0–1)}.
     """
-    figure = Figure(figsize=(9, 8.4))
-    top, bottom = figure.subfigures(2, 1, height_ratios=[3, 5.4])
+    figure = Figure(figsize=(9, 7.8))
+    top, bottom = figure.subfigures(2, 1, height_ratios=[3, 4.8])
     left, right = top.subplots(1, 2) if accuracy_by_kept else (top.subplots(), None)
     top.subplots_adjust(bottom=0.2, wspace=0.3)
-    _cut_histogram(left, importance, keep, bins=16, gone="pruned")
+    _cut_histogram(left, importance, keep, bins=16, gone="pruned", edge=theta)
     if importance.max() < theta:  # far above all values it would squeeze them into a corner
         left.annotate(f"θ = {theta:.3g} →", (0.98, 0.6), xycoords="axes fraction", ha="right")
     else:

@@ -8,7 +8,7 @@ where a rule asks for that, the most important one stays and a warning says so.
 import math
 import warnings
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import torch
@@ -34,17 +34,18 @@ def threshold_by_ratio(importance: dict[str, Tensor], pruning_ratio: float, scop
 
     ``importance``: {layer name: (channels,)}. ``scope="local"`` drops this share of each layer, ``"global"`` of all layers
     together, so that some layers lose more than others. The number dropped is rounded to the nearest whole number. θ is the
-    lowest importance that stays, infinite if all should go; of equally important channels some may go and some stay.
+    lowest importance that stays by the rule, infinite if none does; of equally important channels some may go and some stay.
 
     Raises ValueError or TypeError for a ratio outside 0–1, an unknown scope, NaN importance, or nothing to choose from.
     """
     _check_share("pruning_ratio", pruning_ratio)
-    _check(importance, scope)
+    importance = _checked(importance, scope)
     theta, keep = {}, {}
     for group in _groups(importance, scope):
         channels = sum(len(values) for values in group.values())
         kept = _keep_first(group, _ranking(group), channels - round(pruning_ratio * channels))
-        keep |= _at_least_one(group, kept, f"pruning_ratio={pruning_ratio}")
+        keep |= _at_least_one(group, kept)
+        _warn_of_emptied(kept, f"pruning_ratio={pruning_ratio}")
         theta |= _lowest_kept(group, kept)
     return Threshold(theta, keep)
 
@@ -56,7 +57,7 @@ def threshold_by_quantile(importance: dict[str, Tensor], q: float, scope: str = 
     stay or go together. Interpolated linearly, as ``torch.quantile`` does. Errors are those of ``threshold_by_ratio``.
     """
     _check_share("q", q)
-    _check(importance, scope)
+    importance = _checked(importance, scope)
     theta = {}
     for group in _groups(importance, scope):
         theta |= dict.fromkeys(group, torch.cat([values.double() for values in group.values()]).quantile(q).item())
@@ -72,7 +73,7 @@ def threshold_top_k_mean(importance: dict[str, Tensor], k: int) -> Threshold:
     ``k``: 1 up to the number of channels of the smallest layer. Raises TypeError or ValueError otherwise, and as
     ``threshold_by_ratio`` does for unfit importance.
     """
-    _check(importance)
+    importance = _checked(importance)
     _check_k(importance, k)
     theta = {name: math.fsum(values.double().topk(k).values.tolist()) / k for name, values in importance.items()}
     return _from_theta(importance, theta, f"k={k}")
@@ -84,7 +85,7 @@ def threshold_as_printed(importance: dict[str, Tensor], k: int) -> Threshold:
     That is N/k times the mean of its N values, and above the largest of them unless k is close to N or the values differ
     much. Arguments and errors are those of ``threshold_top_k_mean``.
     """
-    _check(importance)
+    importance = _checked(importance)
     _check_k(importance, k)
     theta = {name: math.fsum(values.double().tolist()) / k for name, values in importance.items()}
     return _from_theta(importance, theta, f"k={k}")
@@ -97,13 +98,13 @@ def threshold_by_budget(
 
     ``cost``: what a ``keep`` costs, in the unit of ``budget``; it must not rise when channels go. For parameters:
     ``lambda keep: count_params(remove(mask(model, keep)))``, for MACs the same with ``count_macs``. ``scope="local"`` takes
-    channels from all layers at the same pace, ``"global"`` wherever the importance is lowest. θ is the lowest importance
-    that stays.
+    channels from all layers at the same pace, ``"global"`` wherever the importance is lowest. θ is as in
+    ``threshold_by_ratio``.
 
     Raises ValueError if even one channel in each layer costs more than ``budget``, and as ``threshold_by_ratio`` does for an
     unknown scope or unfit importance.
     """
-    _check(importance, scope)
+    importance = _checked(importance, scope)
     channels = sum(len(values) for values in importance.values())
     ranking = _ranking(importance if scope == "global" else {n: _standing(v) for n, v in importance.items()})
 
@@ -119,7 +120,7 @@ def threshold_by_budget(
         middle = (fits + over) // 2
         fits, over = (middle, over) if cost(keep_first(middle)[1]) <= budget else (fits, middle)
     kept, keep = keep_first(fits)
-    _at_least_one(importance, kept, f"budget={budget}")
+    _warn_of_emptied(kept, f"budget={budget}")
     return Threshold({n: t for group in _groups(importance, scope) for n, t in _lowest_kept(group, kept).items()}, keep)
 
 
@@ -128,19 +129,24 @@ def threshold_at(importance: dict[str, Tensor], theta: dict[str, float]) -> Thre
 
     Raises ValueError if a layer has no θ or a θ is NaN, and as ``threshold_by_ratio`` does for unfit importance.
     """
-    _check(importance)
+    importance = _checked(importance)
+    if not isinstance(theta, dict):
+        raise TypeError(f"theta must be a dictionary {{layer name: θ}}, got {type(theta).__name__}")
     if importance.keys() != theta.keys():
         raise ValueError(f"theta must name the layers {list(importance)}, got {list(theta)}")
     for name, value in theta.items():
         if math.isnan(value):
             raise ValueError(f"theta of {name!r} must be a number, got NaN")
-    return _from_theta(importance, theta, "theta")
+    # A θ such as 0.7 means the nearest number that the values can take, as in `values >= 0.7`.
+    rounded = {name: torch.tensor(theta[name], dtype=values.dtype).item() for name, values in importance.items()}
+    return _from_theta(importance, rounded, "theta")
 
 
 def _from_theta(importance: dict[str, Tensor], theta: dict[str, float], rule: str) -> Threshold:
     """Both compared in double precision: rounding θ to the type of the values could drop a channel that equals it."""
-    kept = {name: (values.double() >= theta[name]).cpu() for name, values in importance.items()}
-    return Threshold(theta, _at_least_one(importance, kept, rule))
+    kept = {name: values.double() >= theta[name] for name, values in importance.items()}
+    _warn_of_emptied(kept, rule)
+    return Threshold(theta, _at_least_one(importance, kept))
 
 
 def _groups(importance: dict[str, Tensor], scope: str) -> list[dict[str, Tensor]]:
@@ -167,24 +173,27 @@ def _keep_first(importance: dict[str, Tensor], ranking: Tensor, count: int) -> d
     return dict(zip(importance, kept.split([len(values) for values in importance.values()]), strict=True))
 
 
-def _at_least_one(importance: dict[str, Tensor], kept: dict[str, Tensor], rule: str = "") -> dict[str, Tensor]:
-    """``kept`` with the best channel put back where a layer has none; if ``rule`` is named, warn that it asked for that."""
-    keep = {}
-    for name, stays in kept.items():
-        keep[name] = stays.clone()
+def _at_least_one(importance: dict[str, Tensor], kept: dict[str, Tensor]) -> dict[str, Tensor]:
+    """``kept`` with the best channel put back where a layer has none."""
+    keep = {name: stays.clone() for name, stays in kept.items()}
+    for name, stays in keep.items():
         if not stays.any():
-            keep[name][_ranking({name: importance[name]})[0]] = True
-            if rule:
-                warnings.warn(
-                    f"{rule} would empty layer {name!r} ({len(stays)} channels); its most important channel stays",
-                    stacklevel=3,
-                )
+            stays[_ranking({name: importance[name]})[0]] = True
     return keep
+
+
+def _warn_of_emptied(kept: dict[str, Tensor], rule: str) -> None:
+    for name, stays in kept.items():
+        if not stays.any():
+            warnings.warn(
+                f"{rule} would empty layer {name!r} ({len(stays)} channels); its most important channel stays",
+                stacklevel=3,
+            )
 
 
 def _lowest_kept(group: dict[str, Tensor], kept: dict[str, Tensor]) -> dict[str, float]:
     """{layer: lowest importance in ``kept``}, one θ for the group; infinite if nothing was kept."""
-    lowest = torch.cat([values.cpu()[kept[name]] for name, values in group.items()] + [torch.tensor([math.inf])]).min()
+    lowest = torch.cat([values[kept[name]] for name, values in group.items()] + [torch.tensor([math.inf])]).min()
     return dict.fromkeys(group, lowest.item())
 
 
@@ -198,13 +207,14 @@ def _check_share(argument: str, value: float) -> None:
 def _check_k(importance: dict[str, Tensor], k: int) -> None:
     smallest = min(importance, key=lambda name: len(importance[name]))
     channels = len(importance[smallest])
-    if isinstance(k, bool) or not isinstance(k, int):
+    if isinstance(k, bool) or not isinstance(k, Integral):
         raise TypeError(f"k must be a whole number, got {k!r}")
     if not 1 <= k <= channels:
         raise ValueError(f"k must lie between 1 and {channels}, the number of channels of {smallest!r}, got {k}")
 
 
-def _check(importance: dict[str, Tensor], scope: str = "local") -> None:
+def _checked(importance: dict[str, Tensor], scope: str = "local") -> dict[str, Tensor]:
+    """``importance`` on the CPU and without gradients, if it is fit to choose by."""
     if scope not in SCOPES:
         raise ValueError(f"scope must be 'local' or 'global', got {scope!r}")
     if not isinstance(importance, dict):
@@ -212,7 +222,10 @@ def _check(importance: dict[str, Tensor], scope: str = "local") -> None:
     if not importance:
         raise ValueError("importance must name at least one layer, got an empty dictionary")
     for name, values in importance.items():
+        if not isinstance(values, Tensor):
+            raise TypeError(f"importance of {name!r} must be a tensor, got {type(values).__name__}")
         if values.ndim != 1 or not len(values):
             raise ValueError(f"importance of {name!r} must have the shape (channels,), got {tuple(values.shape)}")
-        if torch.isnan(values).any():
-            raise ValueError(f"importance of {name!r} holds NaN, so its channels cannot be ranked")
+        if not torch.isfinite(values).all():
+            raise ValueError(f"importance of {name!r} holds NaN or infinity, so its channels cannot be ranked")
+    return {name: values.detach().cpu() for name, values in importance.items()}

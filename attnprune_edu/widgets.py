@@ -87,10 +87,12 @@ def ratio_picture(
     importance: Tensor, accuracy_by_ratio: dict[float, float], ratio: float, layer: str = "layer"
 ) -> tuple[bytes, str]:
     """The picture behind ``ratio_explorer`` for one ``ratio``, and the sentence that describes it."""
+    if ratio not in accuracy_by_ratio:
+        raise ValueError(f"ratio must be one of {sorted(accuracy_by_ratio)}, got {ratio}")
     keep = keep_by_ratio({layer: importance}, ratio)[layer]
     figure = plots.plot_ratio(importance, keep, accuracy_by_ratio, ratio)
     alt = (
-        f"At a pruning ratio of {ratio:.0%}, {int(keep.sum())} of {len(keep)} channels of {layer} stay "
+        f"At a pruning ratio of {_percent(ratio)}, {int(keep.sum())} of {len(keep)} channels of {layer} stay "
         f"and the validation accuracy is {accuracy_by_ratio[ratio]:.1%}."
     )
     return plots.png(figure), alt
@@ -129,7 +131,7 @@ def weight_picture(
     keep = keep_by_ratio({layer: importance[how].flatten()}, share)[layer]
     figure = plots.plot_weight_cut(weights, keep, accuracy, how, share, layer)
     alt = (
-        f"With {share:.0%} of the weights set to zero, chosen as “{how}”, {int(keep.sum()):,} of {len(keep):,} weights of "
+        f"With {_percent(share)} of the weights set to zero, chosen as “{how}”, {int(keep.sum()):,} of {len(keep):,} weights of "
         f"{layer} stay and the validation accuracy is {accuracy[how][share]:.1%}."
     )
     return plots.png(figure), alt
@@ -140,12 +142,14 @@ def attention_explorer(weights: Tensor, temperature: float = 1.0) -> PictureWidg
 
     ``weights``: (rows, columns), up to 5 by 5, what stands in the fields at first; ``temperature``: from 0.01 to 100.
     """
+    if not 0.01 <= temperature <= 100:
+        raise ValueError(f"temperature must lie between 0.01 and 100, got {temperature}")
     if weights.ndim != 2 or not 1 <= min(weights.shape) <= max(weights.shape) <= 5:
         raise ValueError(f"weights must have the shape (rows, columns), each 1 to 5, got {tuple(weights.shape)}")
     rows, columns = weights.shape
     fields = {
         f"w{i + 1}{j + 1}": ipywidgets.FloatText(
-            value=round(weights[i, j].item(), 3),
+            value=float(f"{weights[i, j].item():.4g}"),
             step=0.1,
             description=f"w{i + 1}{j + 1}",
             style=WIDE,
@@ -214,7 +218,7 @@ def threshold_explorer(weight: Tensor, importance: Tensor, accuracy_by_kept: dic
             max=high + step,
             step=step,
             description="θ",
-            readout_format=".3f",
+            readout_format=".3g",
             style=WIDE,
         ),
     }
@@ -247,7 +251,7 @@ def threshold_picture(
     emptied = bool((importance < used).all())
     figure = plots.plot_threshold(weight, importance, keep, used, accuracy_by_kept)
     alt = (
-        f"Rule “{rule}”: θ = {used:.3f}, {kept} of {channels} channels stay, {1 - kept / channels:.0%} go, "
+        f"Rule “{rule}”: θ = {used:.3g}, {kept} of {channels} channels stay, {1 - kept / channels:.0%} go, "
         + ("θ is above every channel, so the best one was put back, " if emptied else "")
         + f"and the validation accuracy is {accuracy_by_kept[kept]:.1%}."
     )
@@ -261,10 +265,14 @@ def _choice(options, description: str) -> ipywidgets.ToggleButtons:
     )
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
+
+
 def _share_slider(shares, description: str) -> ipywidgets.SelectionSlider:
     ordered = sorted(shares)
     return ipywidgets.SelectionSlider(
-        options=[(f"{share:.0%}", share) for share in ordered],
+        options=[(_percent(share), share) for share in ordered],
         value=ordered[len(ordered) // 2],
         description=description,
         **SLIDER,

@@ -115,7 +115,15 @@ def test_normalize_differentiates():
     assert torch.isfinite(equal.grad).all()
 
 
+def test_normalize_does_not_overflow():
+    half = ap.normalize(torch.tensor([100.0] * 1023 + [200.0], dtype=torch.float16), "sum")
+    assert half.dtype == torch.float16 and (half > 0).all() and half[-1] == half.max() > half[0]
+    assert ap.normalize(torch.tensor([-3e38, 0.0, 3e38])).tolist() == [0.0, 0.5, 1.0]
+
+
 def test_normalize_names_bad_input():
+    with pytest.raises(TypeError, match=r"floating point, got dict"):
+        ap.normalize({"layer": torch.ones(2)})
     with pytest.raises(ValueError, match="method must be 'sum' or 'minmax', got 'max'"):
         ap.normalize(torch.ones(2), "max")
     with pytest.raises(TypeError, match=r"floating point, got torch\.int64"):

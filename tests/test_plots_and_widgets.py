@@ -19,6 +19,8 @@ CURVE = {0.0: 0.9, 0.5: 0.6, 0.75: 0.2}
 
 
 def is_drawn(figure) -> bool:
+    if not all(axis.has_data() for axis in figure.axes if axis.get_visible()):
+        return False
     picture = Image.open(io.BytesIO(plots.png(figure))).convert("L")
     darkest, brightest = picture.getextrema()
     return darkest < 100 < brightest and min(picture.size) > 100
@@ -73,6 +75,12 @@ def test_lines_differ_by_more_than_colour_and_a_point_can_be_marked():
     assert plots.plot_lines({"": CURVE}, "x", "y").axes[0].get_legend() is None
 
 
+def test_curves_that_cannot_be_drawn_are_named():
+    for curves in ({}, {"a": {}}, dict.fromkeys("abcde", CURVE)):
+        with pytest.raises(ValueError, match="curves must be 1 to 4 lines"):
+            plots.plot_lines(curves, "x", "y")
+
+
 def test_the_attention_picture_carries_the_numbers():
     figure = plots.plot_attention(MATRIX, 1.0)
     shown = [[text.get_text() for text in axis.texts] for axis in figure.axes]
@@ -125,6 +133,11 @@ def test_the_callback_gives_a_picture_and_a_true_sentence():
     picture, alt = widgets.ratio_picture(VALUES, CURVE, 0.75, "conv1")
     assert picture.startswith(b"\x89PNG")
     assert alt == "At a pruning ratio of 75%, 1 of 4 channels of conv1 stay and the validation accuracy is 20.0%."
+
+
+def test_a_ratio_that_was_not_measured_is_named():
+    with pytest.raises(ValueError, match=r"ratio must be one of \[0.0, 0.5, 0.75\], got 0.3"):
+        widgets.ratio_picture(VALUES, CURVE, 0.3)
 
 
 def test_moving_the_slider_changes_the_picture():
@@ -201,19 +214,21 @@ def test_attention_explorer_follows_the_formula():
     assert "finite" in explorer.picture.value
     with pytest.raises(ValueError, match=r"each 1 to 5, got \(6, 1\)"):
         widgets.attention_explorer(torch.ones(6, 1))
+    with pytest.raises(ValueError, match=r"temperature must lie between 0\.01 and 100, got 1000"):
+        widgets.attention_explorer(MATRIX, 1000)
 
 
 def test_threshold_explorer_lets_the_slider_moved_last_decide(tiny_model):
     accuracy = {1: 0.1, 2: 0.4, 3: 0.6, 4: 0.9}
     explorer = widgets.threshold_explorer(tiny_model.conv1.weight, VALUES, accuracy)
     rule, ratio, k, theta = explorer.children[:4]
-    assert "θ = 0.300, 2 of 4 channels stay, 50% go, and the validation accuracy is 40.0%" in explorer.picture.value
+    assert "θ = 0.3, 2 of 4 channels stay, 50% go, and the validation accuracy is 40.0%" in explorer.picture.value
     k.value = 2
-    assert rule.value == "mean of the top k" and "θ = 0.350, 1 of 4" in explorer.picture.value
+    assert rule.value == "mean of the top k" and "θ = 0.35, 1 of 4" in explorer.picture.value
     rule.value = "sum of all / k, as printed"
-    assert "θ = 0.500, 1 of 4" in explorer.picture.value and "put back" in explorer.picture.value
+    assert "θ = 0.5, 1 of 4" in explorer.picture.value and "put back" in explorer.picture.value
     k.value = 4
-    assert rule.value == "sum of all / k, as printed" and "θ = 0.250, 2 of 4" in explorer.picture.value
+    assert rule.value == "sum of all / k, as printed" and "θ = 0.25, 2 of 4" in explorer.picture.value
     theta.value = 0.2
     assert rule.value == "θ itself" and "of 4" in explorer.picture.value
     ratio.value = 0.25

@@ -40,10 +40,21 @@ def test_one_channel_always_stays_with_a_warning(ratio):
     assert keep.tolist() == [False, True, False]
 
 
-def test_nothing_given_is_changed():
-    values = torch.tensor([3.0, 1.0, 2.0])
-    ap.keep_by_ratio({"layer": values}, 0.3)
-    assert values.tolist() == [3.0, 1.0, 2.0]
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda importance: ap.keep_by_ratio(importance, 0.3),
+        lambda importance: ap.threshold_by_ratio(importance, 0.3, "global"),
+        lambda importance: ap.threshold_by_quantile(importance, 0.3),
+        lambda importance: ap.threshold_top_k_mean(importance, 2),
+        lambda importance: ap.threshold_at(importance, {"layer": 2.0}),
+        lambda importance: ap.threshold_by_budget(importance, 2, lambda keep: int(keep["layer"].sum())),
+    ],
+)
+def test_nothing_given_is_changed(rule):
+    values = torch.tensor([3.0, 1.0, 2.0], requires_grad=True)  # as learned importance would come
+    rule({"layer": values})
+    assert values.tolist() == [3.0, 1.0, 2.0] and values.requires_grad
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, math.nan])
@@ -62,8 +73,11 @@ def test_arguments_of_another_type_are_named():
 def test_unusable_importance_is_named():
     with pytest.raises(ValueError, match="empty dictionary"):
         ap.keep_by_ratio({}, 0.5)
-    with pytest.raises(ValueError, match="'layer' holds NaN"):
-        ap.keep_by_ratio({"layer": torch.tensor([1.0, math.nan])}, 0.5)
+    for value in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="'layer' holds NaN or infinity"):
+            ap.keep_by_ratio({"layer": torch.tensor([1.0, value])}, 0.5)
+    with pytest.raises(TypeError, match="importance of 'layer' must be a tensor, got list"):
+        ap.keep_by_ratio({"layer": [1.0, 2.0]}, 0.5)
     with pytest.raises(ValueError, match=r"'layer' must have the shape \(channels,\), got \(2, 2\)"):
         ap.keep_by_ratio({"layer": torch.ones(2, 2)}, 0.5)
 
@@ -164,6 +178,24 @@ def test_budget_keeps_as_many_as_fit(importance, data, scope):
     assert cost(keep) <= budget and all(stays.any() for stays in keep.values())
     # Brute force: of the networks that lose one channel after the other, it is the largest that fits.
     channels = sum(len(values) for values in importance.values())
+    if scope == "local":
+        # How high each channel stands in its own layer; of equal ones the earlier layer and the lower index first.
+        standing = []
+        for name, values in importance.items():
+            order = sorted(range(len(values)), key=lambda i, v=values: (-v[i].item(), i))
+            standing += [(-(len(values) - place) / len(values), name, i) for place, i in enumerate(order)]
+        layers = list(importance)
+        standing.sort(key=lambda entry: (entry[0], layers.index(entry[1]), entry[2]))
+        sizes = []
+        for n in range(channels + 1):
+            first = {name: torch.zeros(len(values), dtype=torch.bool) for name, values in importance.items()}
+            for _, name, i in standing[:n]:
+                first[name][i] = True
+            for name, values in importance.items():
+                if not first[name].any():
+                    first[name][values.argmax()] = True
+            sizes.append(cost(first))
+        assert cost(keep) == max(size for size in sizes if size <= budget)
     if scope == "global":
         sizes = [cost(ap.threshold_by_ratio(importance, n / channels, "global").keep) for n in range(channels + 1)]
         assert cost(keep) == max(size for size in sizes if size <= budget)
@@ -217,5 +249,9 @@ def test_a_theta_of_ones_own():
     assert ap.threshold_at(importance, {"a": 2.0, "b": 1.0}).keep["a"].tolist() == [False, True]
     with pytest.raises(ValueError, match=r"theta must name the layers \['a', 'b'\], got \['a'\]"):
         ap.threshold_at(importance, {"a": 2.0})
+    single = {"a": torch.tensor([0.9, 0.7])}
+    assert ap.threshold_at(single, {"a": 0.7}).keep["a"].all(), "as `values >= 0.7` does"
+    with pytest.raises(TypeError, match=r"theta must be a dictionary .* got float"):
+        ap.threshold_at(single, 0.7)
     with pytest.raises(ValueError, match="theta of 'a' must be a number, got NaN"):
         ap.threshold_at(importance, {"a": math.nan, "b": 1.0})

@@ -32,7 +32,7 @@ def magnitude_rule(function) -> Verdict:
     """A function (weight, share) → bool tensor of the same shape that drops the smallest sizes."""
     weight = torch.tensor([[0.5, -0.9, 0.1], [-0.05, 0.7, -0.3]])
     right_answer = torch.tensor([[True, True, False], [False, True, True]])
-    stays = result_of(function, weight, 0.34)
+    stays = result_of(function, weight, 0.3)
     if stays.shape != weight.shape:
         return wrong(f"the result has the shape {tuple(stays.shape)}; it should have the weight's, {tuple(weight.shape)}.")
     if stays.dtype != torch.bool:
@@ -41,16 +41,19 @@ def magnitude_rule(function) -> Verdict:
         return wrong(f"the result is of type {stays.dtype}; it should be torch.bool, True where a weight stays.")
     if stays.equal(~right_answer):
         return wrong("the smallest weights stay and the others go. True means that a weight stays.")
+    if stays.equal(torch.tensor([[True, False, True], [True, False, True]])):
+        return wrong("the largest weights go. The smallest should.")
+    if stays.equal(torch.tensor([[True, True, True], [False, True, True]])):
+        return wrong("one too few went: 0.3 · 6 = 1.8, rounded to 2.")
     if stays.equal(torch.tensor([[True, False, True], [True, True, False]])):
         return wrong("you sort by the signed value, so that −0.9 goes first. It is a large weight: sort by its size.")
     if stays.equal(torch.tensor([[True, True, False], [False, True, False]])):
         return wrong("one too many went: round(share · number of weights) go.")
     if stays.sum() == 2:
         return wrong("only a third stays. The share is what goes.")
-    per_row = torch.tensor([[True, True, False], [False, True, True]])
-    if not stays.equal(per_row):
+    if not stays.equal(right_answer):
         return wrong(
-            f"of {weight.tolist()} at a share of 0.34, the weights 0.1 and −0.05 should go; you return {stays.tolist()}."
+            f"of {weight.tolist()} at a share of 0.3, the weights 0.1 and −0.05 should go; you return {stays.tolist()}."
         )
     if not result_of(function, weight, 0.0).all() or result_of(function, weight, 1.0).any():
         return wrong("try the shares 0 and 1: nothing should go, and everything.")
@@ -67,9 +70,12 @@ def magnitude_rule(function) -> Verdict:
 @exercise
 def removable_neurons(answer) -> Verdict:
     """Which rows of the lesson's matrix are zero from end to end?"""
-    if isinstance(answer, int):
-        answer = [answer]
-    rows = sorted({int(row) for row in answer})
+    chosen = torch.as_tensor(answer).flatten()
+    if chosen.dtype == torch.bool:  # a mask over the rows
+        chosen = chosen.nonzero().flatten()
+    if chosen.is_floating_point() and (chosen != chosen.round()).any():
+        return wrong("a row number is a whole number.")
+    rows = sorted(set(chosen.long().tolist()))
     if rows == [1]:
         return right(
             "15 of 20 weights are zero, and still only one neuron in four can go: scattered zeros do not help much."

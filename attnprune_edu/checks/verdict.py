@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -50,19 +51,21 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
         if answer is ...:
             return NOT_TRIED
         if isinstance(answer, str):
-            return wrong("this is a text in quotes. Write the value itself.")
+            return wrong("this is one text in quotes, and the exercise asks for another kind of answer.")
         try:
             return check(answer)
         except Answered as end:
             return end.verdict
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError) as error:
-            return wrong(f"this is a {type(answer).__name__}, and the check cannot read it as an answer ({error}).")
+            what = str(error).split("\n")[0]
+            return wrong(f"this is a {type(answer).__name__}, and the check cannot read it as an answer ({what}).")
 
     return checked
 
 
 def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
-    """What the reader's ``function`` makes of ``inputs``: a tensor. Anything else ends the check with what is amiss.
+    """What the reader's ``function`` makes of ``inputs``: a tensor, or a number made one.
+    Anything else ends the check with what is amiss.
 
     A function that returns ``...`` is not tried yet. Tensors are handed over as copies; changing them is pointed out.
     """
@@ -78,6 +81,8 @@ def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
         raise Answered(NOT_TRIED)
     if result is None:
         raise Answered(wrong("your function returns nothing. Does it end with `return`?"))
+    if isinstance(result, int | float) and not isinstance(result, bool):
+        result = torch.tensor(result)
     if not isinstance(result, Tensor):
         raise Answered(wrong(f"your function returns a {type(result).__name__}; it should return a tensor."))
     for value, copy in zip(inputs, copies, strict=True):
