@@ -171,7 +171,7 @@ def plot_lines(
     mark: tuple[str, float] | None = None,
     axis=None,
 ) -> Figure:
-    """Draw {name: {x: y}} as up to four lines, told apart by colour, dashes and markers; a name that is empty gets no legend.
+    """Draw {name: {x: y}} as up to four lines, told apart by colour, dashes and markers; an empty name gets no legend.
 
     ``percent``: the axes, ``"x"``, ``"y"`` or ``"xy"``, whose values are shares (0–1) to be shown from 0 to 100 %.
     ``log``: a logarithmic x axis. ``mark``: (name, x) of a point that gets a diamond and its value in percent.

@@ -131,8 +131,8 @@ def weight_picture(
     keep = keep_by_ratio({layer: importance[how].flatten()}, share)[layer]
     figure = plots.plot_weight_cut(weights, keep, accuracy, how, share, layer)
     alt = (
-        f"With {_percent(share)} of the weights set to zero, chosen as “{how}”, {int(keep.sum()):,} of {len(keep):,} weights of "
-        f"{layer} stay and the validation accuracy is {accuracy[how][share]:.1%}."
+        f"With {_percent(share)} of the weights set to zero, chosen as “{how}”, {int(keep.sum()):,} of {len(keep):,} "
+        f"weights of {layer} stay and the validation accuracy is {accuracy[how][share]:.1%}."
     )
     return plots.png(figure), alt
 
