@@ -179,7 +179,7 @@ def test_each_widget_is_moved_by_keyboard_and_its_picture_changes(lesson):
             control.focus()
             for key in keys:
                 page.keyboard.press(key)
-            expect(picture).not_to_have_attribute("alt", sentence, timeout=20_000)
+            expect(picture).not_to_have_attribute("alt", sentence, timeout=60_000)
             changed = picture.get_attribute("src") != source
             assert changed, "the picture changes with its words"
             assert picture.evaluate("picture => picture.complete && picture.naturalWidth") > 100

@@ -67,6 +67,8 @@ def test_prose_stands_between_any_two_cells_and_a_cell_is_short(path):
     assert not [i for i in range(len(kinds) - 1) if kinds[i] == kinds[i + 1] == "code"]
     longest = max(len([line for line in cell["source"] if line.strip()]) for cell in code_cells(path))
     assert longest <= 14
+    # What is wider must be scrolled sideways in JupyterLab with its file browser open, on a window of 1280 pixels.
+    assert not [line for cell in code_cells(path) for line in "".join(cell["source"]).split("\n") if len(line) > 110]
 
 
 @each_notebook
