@@ -181,14 +181,14 @@ def plot_lines(
         raise ValueError(f"curves must be 1 to {len(LINES)} lines with at least one point each, got {curves}")
     if axis is None:
         axis = Figure(figsize=(7, 3.2)).subplots()
-    for number, (name, curve) in enumerate(curves.items()):
+    styles = dict(zip(curves, LINES, strict=False))
+    for name, curve in curves.items():
         x, y = zip(*sorted(curve.items()), strict=True)
-        style = LINES[number % len(LINES)]
-        axis.plot(x, y, label=name or None, **style)
+        axis.plot(x, y, label=name or None, **styles[name])
     if mark:
         name, x = mark
-        y, style = curves[name][x], LINES[list(curves).index(name) % len(LINES)]
-        axis.plot(x, y, color=style["color"], marker="D", markersize=10)
+        y = curves[name][x]
+        axis.plot(x, y, color=styles[name]["color"], marker="D", markersize=10)
         readable = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # also where it covers the line
         axis.annotate(f"{y:.1%}", (x, y), xytext=(8, 10), textcoords="offset points", bbox=readable)
     if "x" in percent:

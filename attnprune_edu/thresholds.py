@@ -40,14 +40,11 @@ def threshold_by_ratio(importance: dict[str, Tensor], pruning_ratio: float, scop
     """
     _check_share("pruning_ratio", pruning_ratio)
     importance = _checked(importance, scope)
-    theta, keep = {}, {}
+    kept = {}
     for group in _groups(importance, scope):
         channels = sum(len(values) for values in group.values())
-        kept = _keep_first(group, _ranking(group), channels - round(pruning_ratio * channels))
-        keep |= _at_least_one(group, kept)
-        _warn_of_emptied(kept, f"pruning_ratio={pruning_ratio}")
-        theta |= _lowest_kept(group, kept)
-    return Threshold(theta, keep)
+        kept |= _keep_first(group, _ranking(group), channels - round(pruning_ratio * channels))
+    return _threshold(importance, _lowest_kept(importance, kept, scope), kept, f"pruning_ratio={pruning_ratio}")
 
 
 def threshold_by_quantile(importance: dict[str, Tensor], q: float, scope: str = "local") -> Threshold:
@@ -61,7 +58,7 @@ def threshold_by_quantile(importance: dict[str, Tensor], q: float, scope: str = 
     theta = {}
     for group in _groups(importance, scope):
         theta |= dict.fromkeys(group, torch.cat([values.double() for values in group.values()]).quantile(q).item())
-    return _from_theta(importance, theta, f"q={q}")
+    return _threshold(importance, theta, _at_least(importance, theta), f"q={q}")
 
 
 def threshold_top_k_mean(importance: dict[str, Tensor], k: int) -> Threshold:
@@ -76,7 +73,7 @@ def threshold_top_k_mean(importance: dict[str, Tensor], k: int) -> Threshold:
     importance = _checked(importance)
     _check_k(importance, k)
     theta = {name: math.fsum(values.double().topk(k).values.tolist()) / k for name, values in importance.items()}
-    return _from_theta(importance, theta, f"k={k}")
+    return _threshold(importance, theta, _at_least(importance, theta), f"k={k}")
 
 
 def threshold_as_printed(importance: dict[str, Tensor], k: int) -> Threshold:
@@ -88,7 +85,7 @@ def threshold_as_printed(importance: dict[str, Tensor], k: int) -> Threshold:
     importance = _checked(importance)
     _check_k(importance, k)
     theta = {name: math.fsum(values.double().tolist()) / k for name, values in importance.items()}
-    return _from_theta(importance, theta, f"k={k}")
+    return _threshold(importance, theta, _at_least(importance, theta), f"k={k}")
 
 
 def threshold_by_budget(
@@ -108,20 +105,18 @@ def threshold_by_budget(
     channels = sum(len(values) for values in importance.values())
     ranking = _ranking(importance if scope == "global" else {n: _standing(v) for n, v in importance.items()})
 
-    def keep_first(count):
-        kept = _keep_first(importance, ranking, count)
-        return kept, _at_least_one(importance, kept)
+    def cost_of_first(count):
+        return cost(_at_least_one(importance, _keep_first(importance, ranking, count)))
 
-    if (least := cost(keep_first(0)[1])) > budget:
+    if (least := cost_of_first(0)) > budget:
         raise ValueError(f"budget must be at least {least:,}, the cost of one channel in each layer, got {budget:,}")
     # Halving: `fits` channels are always within the budget, `over` never.
     fits, over = 0, channels + 1
     while over - fits > 1:
         middle = (fits + over) // 2
-        fits, over = (middle, over) if cost(keep_first(middle)[1]) <= budget else (fits, middle)
-    kept, keep = keep_first(fits)
-    _warn_of_emptied(kept, f"budget={budget}")
-    return Threshold({n: t for group in _groups(importance, scope) for n, t in _lowest_kept(group, kept).items()}, keep)
+        fits, over = (middle, over) if cost_of_first(middle) <= budget else (fits, middle)
+    kept = _keep_first(importance, ranking, fits)
+    return _threshold(importance, _lowest_kept(importance, kept, scope), kept, f"budget={budget}")
 
 
 def threshold_at(importance: dict[str, Tensor], theta: dict[str, float]) -> Threshold:
@@ -139,14 +134,23 @@ def threshold_at(importance: dict[str, Tensor], theta: dict[str, float]) -> Thre
             raise ValueError(f"theta of {name!r} must be a number, got NaN")
     # A θ such as 0.7 means the nearest number that the values can take, as in `values >= 0.7`.
     rounded = {name: torch.tensor(theta[name], dtype=values.dtype).item() for name, values in importance.items()}
-    return _from_theta(importance, rounded, "theta")
+    return _threshold(importance, rounded, _at_least(importance, rounded), "theta")
 
 
-def _from_theta(importance: dict[str, Tensor], theta: dict[str, float], rule: str) -> Threshold:
-    """Both compared in double precision: rounding θ to the type of the values could drop a channel that equals it."""
-    kept = {name: values.double() >= theta[name] for name, values in importance.items()}
-    _warn_of_emptied(kept, rule)
+def _threshold(importance: dict[str, Tensor], theta: dict[str, float], kept: dict[str, Tensor], rule: str) -> Threshold:
+    """θ and what ``rule`` keeps; where it empties a layer, the best channel is put back with a warning."""
+    for name, stays in kept.items():
+        if not stays.any():
+            warnings.warn(
+                f"{rule} would empty layer {name!r} ({len(stays)} channels); its most important channel stays",
+                stacklevel=3,  # where the rule was called
+            )
     return Threshold(theta, _at_least_one(importance, kept))
+
+
+def _at_least(importance: dict[str, Tensor], theta: dict[str, float]) -> dict[str, Tensor]:
+    """Compared in double precision: rounding θ to the type of the values could drop a channel that equals it."""
+    return {name: values.double() >= theta[name] for name, values in importance.items()}
 
 
 def _groups(importance: dict[str, Tensor], scope: str) -> list[dict[str, Tensor]]:
@@ -182,19 +186,13 @@ def _at_least_one(importance: dict[str, Tensor], kept: dict[str, Tensor]) -> dic
     return keep
 
 
-def _warn_of_emptied(kept: dict[str, Tensor], rule: str) -> None:
-    for name, stays in kept.items():
-        if not stays.any():
-            warnings.warn(
-                f"{rule} would empty layer {name!r} ({len(stays)} channels); its most important channel stays",
-                stacklevel=3,
-            )
-
-
-def _lowest_kept(group: dict[str, Tensor], kept: dict[str, Tensor]) -> dict[str, float]:
-    """{layer: lowest importance in ``kept``}, one θ for the group; infinite if nothing was kept."""
-    lowest = torch.cat([values[kept[name]] for name, values in group.items()] + [torch.tensor([math.inf])]).min()
-    return dict.fromkeys(group, lowest.item())
+def _lowest_kept(importance: dict[str, Tensor], kept: dict[str, Tensor], scope: str) -> dict[str, float]:
+    """{layer: lowest importance in ``kept``}, one θ for the layers that share it; infinite if nothing was kept."""
+    theta = {}
+    for group in _groups(importance, scope):
+        lowest = torch.cat([values[kept[name]] for name, values in group.items()] + [torch.tensor([math.inf])]).min()
+        theta |= dict.fromkeys(group, lowest.item())
+    return theta
 
 
 def _check_share(argument: str, value: float) -> None:

@@ -219,7 +219,7 @@ def threshold_explorer(weight: Tensor, importance: Tensor, accuracy_by_kept: dic
             step=step,
             description="θ",
             readout_format=".3g",
-            style=WIDE,
+            **SLIDER,
         ),
     }
 
@@ -260,9 +260,7 @@ def threshold_picture(
 
 def _choice(options, description: str) -> ipywidgets.ToggleButtons:
     # Not a dropdown or radio buttons: JupyterLab takes the arrow keys that they need. Tab and Space reach these.
-    return ipywidgets.ToggleButtons(
-        options=list(options), description=description, style={"button_width": "auto", "description_width": "initial"}
-    )
+    return ipywidgets.ToggleButtons(options=list(options), description=description, style=WIDE | {"button_width": "auto"})
 
 
 def _percent(share: float) -> str:

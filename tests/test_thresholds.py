@@ -209,12 +209,14 @@ def test_a_local_budget_takes_the_same_share_everywhere():
     assert {name: int(stays.sum()) for name, stays in keep.items()} == {"narrow": 4, "wide": 40}
 
 
+def params_of(model):
+    return lambda keep: ap.count_params(ap.remove(ap.mask(model, keep)))
+
+
 def test_budget_in_parameters_of_the_removed_network(tiny_model):
     importance = ap.importance(tiny_model, "attention")
 
-    def params(keep):
-        return ap.count_params(ap.remove(ap.mask(tiny_model, keep)))
-
+    params = params_of(tiny_model)
     dense = ap.count_params(tiny_model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -237,9 +239,7 @@ def test_budget_in_macs_of_the_removed_network(tiny_model):
 def test_budget_below_the_smallest_network_is_named(tiny_model):
     importance = ap.importance(tiny_model, "attention")
 
-    def params(keep):
-        return ap.count_params(ap.remove(ap.mask(tiny_model, keep)))
-
+    params = params_of(tiny_model)
     with pytest.raises(ValueError, match=r"budget must be at least [\d,]+, the cost of one channel in each layer, got 10"):
         ap.threshold_by_budget(importance, 10, params)
 
@@ -255,3 +255,13 @@ def test_a_theta_of_ones_own():
         ap.threshold_at(single, 0.7)
     with pytest.raises(ValueError, match="theta of 'a' must be a number, got NaN"):
         ap.threshold_at(importance, {"a": math.nan, "b": 1.0})
+
+
+def test_the_warning_points_to_the_line_that_called_the_rule():
+    importance = {"layer": torch.tensor([1.0, 2.0])}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ap.threshold_by_ratio(importance, 1.0)
+        ap.threshold_as_printed(importance, 1)
+        ap.threshold_at(importance, {"layer": 9.0})
+    assert [warning.filename for warning in caught] == [__file__] * 3

@@ -1,8 +1,9 @@
 """Checks of lesson 00, start here."""
 
+import torch
 from torch import Tensor
 
-from .verdict import Verdict, exercise, right, wrong
+from .verdict import Verdict, exercise, require_keep, right, wrong
 
 
 @exercise
@@ -39,15 +40,12 @@ def weights_left(answer) -> Verdict:
 @exercise
 def keep_for_fc1(answer) -> Verdict:
     """A ``keep`` that prunes fc1 alone, by 90 %."""
-    if not isinstance(answer, dict):
-        return wrong(
-            f"`keep` is a dictionary {{layer name: True where a channel stays}}, and this is a {type(answer).__name__}."
-        )
+    require_keep(answer)
     if set(answer) - {"fc1"}:
         names = ", ".join(sorted(answer))
         return wrong(f"this names {names}. It should name fc1 only: give `keep_by_ratio` a dictionary with that one entry.")
     stays = answer["fc1"]
-    if not isinstance(stays, Tensor) or str(stays.dtype) != "torch.bool" or stays.ndim != 1:
+    if not isinstance(stays, Tensor) or stays.dtype != torch.bool or stays.ndim != 1:
         return wrong("these are not True and False for each channel. Pass the importance through `keep_by_ratio`.")
     left, channels = int(stays.sum()), len(stays)
     if left == channels - round(0.9 * channels):

@@ -4,7 +4,7 @@ import torch
 
 from ..evaluation import count_params
 from ..models import ArticleNet
-from .verdict import Verdict, exercise, result_of, right, wrong
+from .verdict import Verdict, exercise, require_keep, result_of, right, wrong
 
 
 @exercise
@@ -61,10 +61,7 @@ def keep_for_budget(answer) -> Verdict:
     budget = 400_000
     if isinstance(answer, tuple):
         return wrong("a rule returns θ and `keep` together. Take the second one: `.keep`.")
-    if not isinstance(answer, dict):
-        return wrong(
-            f"`keep` is a dictionary {{layer name: True where a channel stays}}; this is a {type(answer).__name__}."
-        )
+    require_keep(answer)
     widths = {"conv1": 32, "conv2": 64, "fc1": 1024}
     if missing := [name for name in widths if name not in answer]:
         return wrong(f"missing: {' and '.join(missing)}. Give the rule the importance of all three layers.")

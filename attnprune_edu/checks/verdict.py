@@ -57,10 +57,17 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
         except Answered as end:
             return end.verdict
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError) as error:
-            what = str(error).split("\n")[0]
-            return wrong(f"this is a {type(answer).__name__}, and the check cannot read it as an answer ({what}).")
+            kind = type(answer).__name__
+            return wrong(f"this is a {kind}, and the check cannot read it as an answer ({_first_line(error)}).")
 
     return checked
+
+
+def require_keep(answer) -> None:
+    """End the check unless ``answer`` is a dictionary, as a ``keep`` is."""
+    if not isinstance(answer, dict):
+        kind = type(answer).__name__
+        raise Answered(wrong(f"`keep` is a dictionary {{layer name: True where a channel stays}}, and this is a {kind}."))
 
 
 def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
@@ -75,8 +82,7 @@ def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
     try:
         result = function(*copies)
     except Exception as error:  # whatever the reader's code may raise
-        what = str(error).split("\n")[0]
-        raise Answered(wrong(f"your function stops with {type(error).__name__}: {what}")) from error
+        raise Answered(wrong(f"your function stops with {type(error).__name__}: {_first_line(error)}")) from error
     if result is ...:
         raise Answered(NOT_TRIED)
     if result is None:
@@ -89,3 +95,7 @@ def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
         if isinstance(value, Tensor) and not value.equal(copy):
             raise Answered(wrong("your function changes the tensor it is given. Make a new one instead."))
     return result
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0]
