@@ -12,12 +12,18 @@ from .attention import attention_scores, attention_weights, normalize
 from .checkpoints import load_model, save_model
 from .data import ImageData, Images, load_data
 from .evaluation import compare, count_macs, count_params, evaluate
+from .groups import coupled_layers
+from .guarantee import Guarantee, prune_with_guarantee
 from .importance import importance
-from .masks import mask
+from .masks import mask, mask_weights, prune_network, sparsity
 from .models import ArticleNet
 from .plots import show
 from .quiz import quiz
 from .removal import remove
+from .repair import repair
+from .results import load_results
+from .schedules import AttentionPruner, Pruned, prune_in_stages, ratio_schedule
+from .sensitivity import sensitivity
 from .thresholds import (
     Threshold,
     keep_by_ratio,
@@ -28,13 +34,18 @@ from .thresholds import (
     threshold_by_ratio,
     threshold_top_k_mean,
 )
-from .training import accuracy, fine_tune, train
+from .training import Distillation, Rewind, accuracy, fine_tune, predict, train
 
 __version__ = "0.1.0"
 __all__ = [
     "ArticleNet",
+    "AttentionPruner",
+    "Distillation",
+    "Guarantee",
     "ImageData",
     "Images",
+    "Pruned",
+    "Rewind",
     "Threshold",
     "accuracy",
     "attention_scores",
@@ -43,19 +54,30 @@ __all__ = [
     "compare",
     "count_macs",
     "count_params",
+    "coupled_layers",
     "evaluate",
     "fine_tune",
     "importance",
     "keep_by_ratio",
     "load_data",
     "load_model",
+    "load_results",
     "mask",
+    "mask_weights",
     "normalize",
     "plots",
+    "predict",
+    "prune_in_stages",
+    "prune_network",
+    "prune_with_guarantee",
     "quiz",
+    "ratio_schedule",
     "remove",
+    "repair",
     "save_model",
+    "sensitivity",
     "show",
+    "sparsity",
     "threshold_as_printed",
     "threshold_at",
     "threshold_by_budget",

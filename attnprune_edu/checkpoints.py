@@ -9,11 +9,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from .masks import mask, masks_of, unmask
+from .masks import mask, mask_weights, masks_of, unmask, weight_masks_of
 from .models import ARCHITECTURES
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-_MASK_PREFIX = "keep/"  # a mask is stored beside the weights, under the name of its layer
+# Masks are stored beside the weights: a prefix that says of which kind, and the name of the layer.
+_MASKS = {"keep/": (masks_of, mask), "keep_weights/": (weight_masks_of, mask_weights)}
 
 
 def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None) -> Path:
@@ -30,7 +31,8 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
     tensors = {name: tensor.detach().cpu() for name, tensor in unmask(model).state_dict().items()}
     if dtype is not None:
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
-    tensors |= {_MASK_PREFIX + name: keep.cpu() for name, keep in masks_of(model).items()}
+    for prefix, (read, _) in _MASKS.items():
+        tensors |= {prefix + name: keep.cpu() for name, keep in read(model).items()}
     header = {"architecture": json.dumps({"class": kind, **model.architecture})}
 
     path = Path(path)
@@ -66,8 +68,13 @@ def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
             architecture = json.loads((file.metadata() or {})["architecture"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dictionary)
         model = ARCHITECTURES[architecture.pop("class")](**architecture)
-        keep = {key.removeprefix(_MASK_PREFIX): tensors.pop(key) for key in list(tensors) if key.startswith(_MASK_PREFIX)}
+        keeps = {
+            prefix: {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
+            for prefix in _MASKS
+        }
         model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a network that save_model wrote, or is damaged: {error}") from error
-    return mask(model, keep).eval() if keep else model.eval()
+    for prefix, (_, put) in _MASKS.items():
+        model = put(model, keeps[prefix])
+    return model.eval()

@@ -1,6 +1,8 @@
 """Networks that can be rebuilt from a few numbers, so that a pruned one can be stored and loaded without pickle."""
 
+import torch.fx
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class ArticleNet(nn.Module):
@@ -65,6 +67,30 @@ def _after_two(size: int) -> int:
 def layers_with_channels(model: nn.Module) -> dict[str, nn.Module]:
     """Return {name: layer} of every ``Conv2d`` and ``Linear`` of ``model``, in the network's order."""
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+
+
+def norms_behind(model: nn.Module) -> dict[str, nn.Module]:
+    """Return {name of a Conv2d or Linear: the batch normalisation that directly follows it in the forward pass}.
+
+    Raises ValueError if ``model`` has batch normalisation but ``torch.fx`` cannot follow its forward pass.
+    """
+    modules = dict(model.named_modules())
+    if not any(isinstance(module, _BatchNorm) for module in modules.values()):
+        return {}
+    try:
+        graph = torch.fx.Tracer().trace(model)
+    except Exception as error:  # whatever a foreign forward raises when it is handed symbols
+        raise ValueError(
+            f"model has batch normalisation, but torch.fx cannot follow its forward pass to see what it follows: {error}"
+        ) from error
+    calls = [node for node in graph.nodes if node.op == "call_module" and isinstance(modules[node.target], _BatchNorm)]
+    layers = layers_with_channels(model)
+    sources = {node: node.args[0] for node in calls if isinstance(node.args[0], torch.fx.Node)}
+    return {
+        source.target: modules[node.target]
+        for node, source in sources.items()
+        if source.op == "call_module" and source.target in layers
+    }
 
 
 ARCHITECTURES = {"ArticleNet": ArticleNet}

@@ -119,9 +119,10 @@ def threshold_by_budget(
     return _threshold(importance, _lowest_kept(importance, kept, scope), kept, f"budget={budget}")
 
 
-def threshold_at(importance: dict[str, Tensor], theta: dict[str, float]) -> Threshold:
+def threshold_at(importance: dict[str, Tensor], theta: dict[str, float], *, unit: str = "channel") -> Threshold:
     """Take θ as given. ``theta``: {layer name: θ}, for each layer of ``importance``.
 
+    ``unit`` is what the warning of an emptied layer calls that which one value stands for.
     Raises ValueError if a layer has no θ or a θ is NaN, and as ``threshold_by_ratio`` does for unfit importance.
     """
     importance = _checked(importance)
@@ -134,15 +135,17 @@ def threshold_at(importance: dict[str, Tensor], theta: dict[str, float]) -> Thre
             raise ValueError(f"theta of {name!r} must be a number, got NaN")
     # A θ such as 0.7 means the nearest number that the values can take, as in `values >= 0.7`.
     rounded = {name: torch.tensor(theta[name], dtype=values.dtype).item() for name, values in importance.items()}
-    return _threshold(importance, rounded, _at_least(importance, rounded), "theta")
+    return _threshold(importance, rounded, _at_least(importance, rounded), "theta", unit)
 
 
-def _threshold(importance: dict[str, Tensor], theta: dict[str, float], kept: dict[str, Tensor], rule: str) -> Threshold:
+def _threshold(
+    importance: dict[str, Tensor], theta: dict[str, float], kept: dict[str, Tensor], rule: str, unit: str = "channel"
+) -> Threshold:
     """θ and what ``rule`` keeps; where it empties a layer, the best channel is put back with a warning."""
     for name, stays in kept.items():
         if not stays.any():
             warnings.warn(
-                f"{rule} would empty layer {name!r} ({len(stays)} channels); its most important channel stays",
+                f"{rule} would empty layer {name!r} ({len(stays)} {unit}s); its most important {unit} stays",
                 stacklevel=3,  # where the rule was called
             )
     return Threshold(theta, _at_least_one(importance, kept))

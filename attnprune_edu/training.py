@@ -1,7 +1,9 @@
 """The training loop: batches cut from tensors in memory, augmentation on whole batches, Adam with a one-cycle schedule."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
@@ -12,6 +14,7 @@ from tqdm.auto import tqdm
 from .data import ImageData, Images
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def flip_and_crop(images: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
@@ -38,6 +41,58 @@ def batches(
         yield Images(augment(images, generator) if augment else images, part.labels[chosen])
 
 
+def cross_entropy(scores: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
+    """The loss of plain training: class scores (N, classes) against ``labels`` (N,); the ``inputs`` do not matter."""
+    return F.cross_entropy(scores, labels)
+
+
+@dataclass
+class Distillation:
+    """A loss for ``train`` that also asks for the answers of a ``teacher``, such as the dense network before pruning.
+
+    (1 − ``weight``) · cross-entropy with the labels + ``weight`` · T² · KL(teacher ‖ network), both softened by the
+    ``temperature`` T: softmax(scores / T) (Hinton, Vinyals, Dean, 2015, arXiv:1503.02531, section 2).
+
+    Raises ValueError for a temperature that is not above 0, or a weight outside 0–1.
+    """
+
+    teacher: nn.Module
+    temperature: float = 4.0
+    weight: float = 0.8
+
+    def __post_init__(self):
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"weight must lie between 0 and 1, got {self.weight}")
+
+    def __call__(self, scores: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
+        """The loss of class ``scores`` (N, classes) for normalised ``inputs`` (N, channels, height, width)."""
+        with torch.no_grad():
+            wanted = self.teacher.to(inputs.device).eval()(inputs)
+        soft = F.kl_div(
+            (scores / self.temperature).log_softmax(dim=1),
+            (wanted / self.temperature).log_softmax(dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return (1 - self.weight) * F.cross_entropy(scores, labels) + self.weight * self.temperature**2 * soft
+
+
+@dataclass
+class Rewind:
+    """Where ``fine_tune`` goes back to in the training of the dense network (Renda et al., ICLR 2020, arXiv:2003.02389).
+
+    ``total_epochs`` and ``lr`` are those of that training; fine-tuning for n epochs repeats the learning rates of its last n
+    (learning-rate rewinding). With ``weights``, the ``state_dict`` that the dense network had n epochs before its end, what
+    the masks keep goes back to these values as well (weight rewinding).
+    """
+
+    total_epochs: int
+    lr: float = 0.003
+    weights: dict[str, Tensor] | None = None
+
+
 def train(
     model: nn.Module,
     data: ImageData,
@@ -47,6 +102,8 @@ def train(
     batch_size: int = 100,
     weight_decay: float = 0.01,
     augment: Augmentation | None = flip_and_crop,
+    loss_fn: Loss = cross_entropy,
+    done_epochs: int = 0,
     seed: int = 0,
     callbacks: Iterable[Callable[[nn.Module, dict], None]] = (),
     progress: bool = True,
@@ -54,9 +111,11 @@ def train(
     """Train ``model`` in place on ``data.train`` and return what happened, one row an epoch.
 
     AdamW (Adam with decoupled weight decay) follows a one-cycle schedule whose peak learning rate is ``lr``. ``augment``
-    changes each batch of images; None leaves them as they are. After each epoch every callback is called with the model
-    and the epoch's row: ``epoch``, ``loss`` (mean over the epoch's training batches), ``validation_accuracy`` (0–1), ``lr``
-    and ``seconds``. The GPU is used if there is one; afterwards the model is back where it was.
+    changes each batch of images; None leaves them as they are. ``loss_fn(scores, labels, inputs)`` is what gets smaller.
+    ``done_epochs``: begin in the middle of the schedule, as if so many epochs had gone before these. After each epoch every
+    callback is called with the model and the epoch's row: ``epoch``, ``loss`` (mean over the epoch's training batches),
+    ``validation_accuracy`` (0–1), ``lr`` and ``seconds``. The GPU is used if there is one; afterwards the model is back
+    where it was.
 
     Nothing is chosen here: the last epoch's weights stay, and the test images are never looked at. On a CPU the same seed on
     the same machine gives the same weights. Raises ValueError if a number is out of its range or there is nothing to train.
@@ -65,6 +124,8 @@ def train(
         raise ValueError(f"epochs and batch_size must be at least 1, got epochs={epochs}, batch_size={batch_size}")
     if not lr > 0:
         raise ValueError(f"lr must be above 0, got {lr}")
+    if done_epochs < 0:
+        raise ValueError(f"done_epochs must be at least 0, got {done_epochs}")
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise ValueError("model has no parameters to train")
@@ -75,7 +136,12 @@ def train(
     steps_per_epoch = -(-len(data.train.labels) // batch_size)
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
     # A cycle of a single step would be all end and no peak: its learning rate is next to nothing.
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=max(2, epochs * steps_per_epoch))
+    total_steps = max(2, (done_epochs + epochs) * steps_per_epoch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=total_steps)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch's reminder that no step of the optimiser went before
+        for _ in range(done_epochs * steps_per_epoch):
+            schedule.step()
     history = []
     try:
         # Layers such as dropout draw from torch's global generator, so it is seeded too, and given back as it was.
@@ -87,7 +153,7 @@ def train(
                 model.train()
                 for images, labels in batches(data.train, batch_size, generator, augment):
                     inputs = data.normalize(images.to(device)).contiguous(memory_format=torch.channels_last)
-                    loss = F.cross_entropy(model(inputs), labels.to(device))
+                    loss = loss_fn(model(inputs), labels.to(device), inputs)
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
@@ -110,12 +176,39 @@ def train(
     return pd.DataFrame(history)
 
 
-def fine_tune(model: nn.Module, data: ImageData, epochs: int = 2, *, lr: float = 0.001, **options) -> pd.DataFrame:
+def fine_tune(
+    model: nn.Module, data: ImageData, epochs: int = 2, *, lr: float = 0.001, rewind: Rewind | None = None, **options
+) -> pd.DataFrame:
     """Train a pruned ``model`` a little more, in place: ``train`` with a lower peak learning rate and fewer epochs.
 
-    Masks stay in force. ``options`` are those of ``train``, and so are the result and the errors.
+    Masks stay in force. ``rewind``: go back into the training of the dense network instead; ``lr`` is then not used.
+    ``options`` are those of ``train``, and so are the result and the errors; ValueError also if ``rewind`` does not fit.
     """
-    return train(model, data, epochs, lr=lr, **options)
+    if rewind is None:
+        return train(model, data, epochs, lr=lr, **options)
+    if rewind.total_epochs < epochs:
+        raise ValueError(f"rewind.total_epochs must be at least epochs={epochs}, got {rewind.total_epochs}")
+    if rewind.weights is not None:
+        _set_weights(model, rewind.weights)
+    return train(model, data, epochs, lr=rewind.lr, done_epochs=rewind.total_epochs - epochs, **options)
+
+
+@torch.no_grad()
+def _set_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Give ``model`` the values of ``weights``, behind its masks where it has any."""
+    # torch stores a masked `layer.weight` as `layer.parametrizations.weight.original`.
+    targets = {
+        name.replace("parametrizations.", "").removesuffix(".original"): parameter
+        for name, parameter in model.named_parameters()
+    }
+    wrong = [name for name in targets if name not in weights or weights[name].shape != targets[name].shape]
+    if wrong:
+        raise ValueError(
+            f"rewind.weights does not fit the model: {wrong} are missing or of another shape. A network whose channels were "
+            "removed cannot go back; rewind a masked one."
+        )
+    for name, parameter in targets.items():
+        parameter.copy_(weights[name])
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import itertools
 import colorspacious
 import ipywidgets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.colors import to_rgb
@@ -16,6 +17,19 @@ VALUES = torch.tensor([0.3, 0.1, 0.2, 0.4])
 KEEP = torch.tensor([True, False, False, True])
 MATRIX = torch.tensor([[0.5, 0.5, 0.5], [0.0, 0.1, 1.2], [-0.9, -0.8, 0.1]])
 CURVE = {0.0: 0.9, 0.5: 0.6, 0.75: 0.2}
+CONFUSION = pd.DataFrame([[3, 1, 0], [0, 5, 0], [0, 0, 0]], list("abc"), list("abc"))
+SENSITIVITY = pd.DataFrame([[0.8, 0.5, 0.1], [0.8, 0.8, 0.4]], ["conv1", "conv2"], [0.0, 0.25, 0.9])
+HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [2.0, 1.5, 1.2], "validation_accuracy": [0.3, 0.5, 0.6]})
+SHAPES = {"input": (3, 32, 32), "conv1": (1024, 16, 16), "pool": (1024, 4, 4), "pool ": (1024, 2, 2), "fc1": (10,)}
+RUNS = pd.DataFrame(
+    [
+        {"method": method, "pruning_ratio": ratio, "seed": seed, "accuracy": 0.8 - ratio * loss + 0.01 * seed}
+        for method, loss in (("attention", 0.2), ("random", 0.6), ("L1", 0.4))
+        for ratio in (0.25, 0.5, 0.75)
+        for seed in range(3)
+    ]
+)
+SPREAD = {"x": "pruning_ratio", "y": "accuracy", "by": "method", "x_label": "pruning ratio", "y_label": "accuracy"}
 
 
 def is_drawn(figure) -> bool:
@@ -41,6 +55,15 @@ def test_every_figure_is_drawn(tiny_data, tiny_model):
         plots.plot_attention(MATRIX, 0.5),
         plots.plot_threshold(tiny_model.conv1.weight, VALUES, KEEP, 0.25, {4: 0.9, 2: 0.5}),
         plots.plot_threshold(tiny_model.conv1.weight, VALUES, KEEP, 9.0),
+        plots.plot_network(SHAPES, {"conv1": "5×5, 77,824 params"}),
+        plots.plot_confusion(CONFUSION),
+        plots.plot_pictures(tiny_data.train.images[:5], [*"abcde"], columns=2),
+        plots.plot_pictures(tiny_data.train.images[:3, :1], [*"abc"]),
+        plots.plot_sensitivity(SENSITIVITY),
+        plots.plot_sensitivity(SENSITIVITY.iloc[:1]),
+        plots.plot_history({"dense": HISTORY, "pruned": HISTORY.iloc[:2]}),
+        plots.plot_spread(RUNS, **SPREAD, percent="xy", mark=0.5, reference=("dense", 0.8)),
+        plots.plot_layers({"conv1": 2, "conv2": 6}, {"conv1": 4, "conv2": 6}, {"MACs left": 0.4}),
     ):
         assert is_drawn(figure)
 
@@ -66,18 +89,19 @@ def test_kept_and_pruned_differ_by_more_than_colour():
 
 
 def test_lines_differ_by_more_than_colour_and_a_point_can_be_marked():
-    curves = {"a": CURVE, "b": CURVE, "c": CURVE, "d": CURVE}
+    curves = dict.fromkeys("abcdef", CURVE)
     axis = plots.plot_lines(curves, "x", "y", percent="xy", mark=("b", 0.5)).axes[0]
-    lines, marked = axis.lines[:4], axis.lines[4]
-    assert len({line.get_linestyle() for line in lines}) == len({line.get_marker() for line in lines}) == 4
+    lines, marked = axis.lines[:6], axis.lines[6]
+    assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 6
+    assert len({style["linestyle"] for style in plots.LINES}) == 6
     assert marked.get_xdata() == [0.5] and marked.get_ydata() == [0.6] and axis.texts[0].get_text() == "60.0%"
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == list("abcd")
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == list("abcdef")
     assert plots.plot_lines({"": CURVE}, "x", "y").axes[0].get_legend() is None
 
 
 def test_curves_that_cannot_be_drawn_are_named():
-    for curves in ({}, {"a": {}}, dict.fromkeys("abcde", CURVE)):
-        with pytest.raises(ValueError, match="curves must be 1 to 4 lines"):
+    for curves in ({}, {"a": {}}, dict.fromkeys("abcdefg", CURVE)):
+        with pytest.raises(ValueError, match="curves must be 1 to 6 lines"):
             plots.plot_lines(curves, "x", "y")
 
 
@@ -87,6 +111,88 @@ def test_the_attention_picture_carries_the_numbers():
     assert shown[0] == [f"{value:.3g}" for value in MATRIX.flatten().tolist()]
     assert shown[1] == [f"{value:.3g}" for value in ap.attention_weights(MATRIX).flatten().tolist()]
     assert shown[2] == [f"{value:.3f}" for value in ap.attention_scores(MATRIX).tolist()]
+
+
+def texts(axis) -> list[str]:
+    return [text.get_text() for text in axis.texts]
+
+
+def labels(ticks) -> list[str]:
+    return [label.get_text() for label in ticks]
+
+
+def test_a_network_is_drawn_step_by_step():
+    axis = plots.plot_network(SHAPES, {"conv1": "5×5, 77,824 params", "fc1": "short"}).axes[0]
+    shown = [text for text in texts(axis) if text]
+    assert shown[:5] == ["3×32×32", "input", "1024×16×16", "conv1", "5×5,\n77,824 params"]
+    assert shown[-3:] == ["10", "fc1", "short"] and shown.count("pool") == 2
+    fronts = [face.get_xy() for face in axis.patches[:-1:3]]  # front, top and side of each box; the last is a bar
+    widths, heights = ([np.ptp(corners[:, direction]) for corners in fronts] for direction in (0, 1))
+    assert widths[0] < widths[1] == pytest.approx(widths[2]) and heights[0] > heights[1] > heights[2] > heights[3]
+    assert len(axis.texts) - len(shown) == 3 + 4, "no note for three steps, and an arrow between every two"
+
+
+def test_every_box_of_a_long_network_lies_inside_the_figure():
+    figure = plots.plot_network({f"conv{i}": (64, 224, 224) for i in range(11)})
+    axis = figure.axes[0]
+    assert figure.get_size_inches()[0] <= 10
+    for face in axis.patches:
+        corners = face.get_xy()
+        assert corners.min() >= 0 and (corners.max(axis=0) <= figure.get_size_inches()).all()
+    names = {text.get_text(): text.get_position() for text in axis.texts if text.get_text().startswith("conv")}
+    assert names["conv0"][0] == names["conv8"][0] and names["conv0"][1] > names["conv8"][1]
+
+
+def test_a_confusion_carries_counts_and_recall():
+    axis = plots.plot_confusion(CONFUSION).axes[0]
+    assert texts(axis) == [str(count) for count in CONFUSION.to_numpy().flat]
+    assert labels(axis.get_yticklabels()) == ["a  75%", "b  100%", "c  –"]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("the network says", "true class")
+    assert axis.images[0].get_array()[0].tolist() == [0.75, 0.25, 0], "brightness is the share of the row"
+    assert [text.get_color() for text in axis.texts[:2]] == ["black", "white"]
+
+
+def test_pictures_stand_below_their_titles(tiny_data):
+    images = tiny_data.train.images[:3]
+    axes = plots.plot_pictures(images, ["a\n1", "b", "c"], columns=2).axes
+    assert [axis.get_title() for axis in axes if axis.get_visible()] == ["a\n1", "b", "c"] and len(axes) == 4
+    assert (axes[2].images[0].get_array() == images[2].permute(1, 2, 0).numpy()).all()
+    assert texts(plots.plot_pictures(images[:0], []).axes[0]) == ["no such picture"]
+
+
+def test_sensitivity_is_written_in_percent():
+    axis = plots.plot_sensitivity(SENSITIVITY).axes[0]
+    assert texts(axis) == ["80%", "50%", "10%", "80%", "80%", "40%"]
+    assert labels(axis.get_xticklabels()) == ["0%", "25%", "90%"] and labels(axis.get_yticklabels()) == ["conv1", "conv2"]
+
+
+def test_a_history_is_drawn_by_epoch():
+    axis = plots.plot_history({"dense": HISTORY, "pruned": HISTORY.iloc[:2]}).axes[0]
+    assert [list(line.get_ydata()) for line in axis.lines] == [[0.3, 0.5, 0.6], [0.3, 0.5]]
+    assert list(axis.lines[0].get_xdata()) == [1, 2, 3] and axis.get_ylim() == (0, 1)
+    loss = plots.plot_history({"": HISTORY}, "loss").axes[0]
+    assert loss.get_ylabel() == "training loss" and loss.get_ylim()[1] > 2
+
+
+def test_a_spread_shows_mean_lowest_and_highest():
+    axis = plots.plot_spread(RUNS, **SPREAD, percent="xy", mark=0.5, reference=("dense", 0.8)).axes[0]
+    attention = axis.lines[0]
+    assert attention.get_ydata().tolist() == pytest.approx([0.76, 0.71, 0.66])
+    assert attention.get_xdata() == pytest.approx([0.25, 0.5, 0.75], abs=0.01)
+    bars = axis.collections[0].get_segments()
+    assert [bar[:, 1].tolist() for bar in bars] == [pytest.approx([low, low + 0.02]) for low in (0.75, 0.7, 0.65)]
+    assert len({collection.get_segments()[0][0, 0] for collection in axis.collections}) == 3, "bars do not hide each other"
+    assert axis.lines[-2].get_xdata() == [0.5, 0.5] and axis.lines[-1].get_ydata() == [0.8, 0.8] and texts(axis) == ["dense"]
+
+
+def test_layers_are_filled_as_far_as_they_are_kept():
+    before = {"validation accuracy": 0.7}
+    shares = {"validation accuracy": 0.6, "MACs left": 0.4}
+    left, right = plots.plot_layers({"conv1": 1, "conv2": 6}, {"conv1": 4, "conv2": 6}, shares, before).axes
+    kept, pruned = ([bar.get_width() for bar in bars] for bars in left.containers)
+    assert kept == [0.25, 1] and pruned == [0.75, 0] and texts(left) == ["1 of 4", "6 of 6"]
+    assert texts(right) == ["60.0%", "40.0%"] and "before: 70.0%" in labels(right.get_yticklabels())[0]
+    assert [line.get_segments()[0][0, 0] for line in right.collections] == [0.7]
 
 
 def test_a_cut_histogram_counts_every_value_once():
@@ -103,7 +209,7 @@ def test_colours_of_one_figure_can_be_told_apart_by_everybody(kind):
     """
     together = [(plots.BLUE, "white"), (plots.BLUE, plots.GREY)]
     if kind != "grey":
-        together += itertools.combinations([plots.BLUE, plots.ORANGE, plots.SKY, "black"], 2)
+        together += itertools.combinations([style["color"] for style in plots.LINES], 2)
     for pair in together:
         seen = [np.array(to_rgb(colour)) for colour in pair]
         if kind == "grey":
@@ -127,6 +233,40 @@ def test_bad_input_is_named(tiny_model, tiny_data):
         plots.plot_costs(ap.compare({"only": tiny_model}, tiny_data, rounds=1, batch_size=2))
     with pytest.raises(ValueError, match="empty dictionary"):
         widgets.ratio_explorer(VALUES, {})
+
+
+@pytest.mark.parametrize(
+    ("words", "draw"),
+    [
+        ("shapes must hold at least one step", lambda: plots.plot_network({})),
+        (r"shapes\['a'\].*got \(3, 4\)", lambda: plots.plot_network({"a": (3, 4)})),
+        (r"shapes\['a'\].*got \(0,\)", lambda: plots.plot_network({"a": (0,)})),
+        (r"notes.*got \['b'\]", lambda: plots.plot_network({"a": (3,)}, {"b": ""})),
+        ("same classes", lambda: plots.plot_confusion(CONFUSION[["b", "a", "c"]])),
+        ("counts.*float64", lambda: plots.plot_confusion(CONFUSION / 2)),
+        ("counts.*-5", lambda: plots.plot_confusion(-CONFUSION)),
+        ("uint8.*float32", lambda: plots.plot_pictures(torch.ones(1, 3, 4, 4), ["a"])),
+        ("titles.*2 images, got 1", lambda: plots.plot_pictures(torch.ones(2, 3, 4, 4, dtype=torch.uint8), ["a"])),
+        ("columns.*got 0", lambda: plots.plot_pictures(torch.ones(1, 3, 4, 4, dtype=torch.uint8), ["a"], 0)),
+        (r"1 to 30 rows.*\(0, 3\)", lambda: plots.plot_sensitivity(SENSITIVITY.iloc[:0])),
+        ("accuracy.*80.0", lambda: plots.plot_sensitivity(100 * SENSITIVITY)),
+        ("pruning ratios.*90", lambda: plots.plot_sensitivity(SENSITIVITY.rename(columns={0.9: 90}))),
+        ("accuracy.*nan", lambda: plots.plot_sensitivity(SENSITIVITY.replace(0.1, np.nan))),
+        ("y must be one of.*got 'speed'", lambda: plots.plot_history({"a": HISTORY}, "speed")),
+        (r"histories\['a'\].*lacks \['lr'\]", lambda: plots.plot_history({"a": HISTORY}, "lr")),
+        (r"lacks \['accuracy'\]", lambda: plots.plot_spread(RUNS.drop(columns="accuracy"), **SPREAD)),
+        ("at least one row", lambda: plots.plot_spread(RUNS.iloc[:0], **SPREAD)),
+        ("no gaps", lambda: plots.plot_spread(RUNS.assign(accuracy=np.nan), **SPREAD)),
+        ("'accuracy' must hold shares", lambda: plots.plot_spread(RUNS.assign(accuracy=50), **SPREAD, percent="y")),
+        ("'method' must have 1 to 6.*got 27", lambda: plots.plot_spread(RUNS.assign(method=range(27)), **SPREAD)),
+        ("same layers", lambda: plots.plot_layers({"a": 1}, {"b": 1}, {})),
+        ("kept must lie.*got 5 of 4", lambda: plots.plot_layers({"a": 5}, {"a": 4}, {})),
+        (r"before.*got \['b'\]", lambda: plots.plot_layers({"a": 1}, {"a": 1}, {}, {"b": 1.0})),
+    ],
+)
+def test_what_a_figure_cannot_show_is_named(words, draw):
+    with pytest.raises(ValueError, match=words):
+        draw()
 
 
 def test_the_callback_gives_a_picture_and_a_true_sentence():
@@ -235,3 +375,127 @@ def test_threshold_explorer_lets_the_slider_moved_last_decide(tiny_model):
     assert rule.value == "pruning ratio" and "3 of 4" in explorer.picture.value
     with pytest.raises(ValueError, match=r"missing \[2, 3, 4\]"):
         widgets.threshold_explorer(tiny_model.conv1.weight, VALUES, {1: 0.1})
+
+
+# Two cats, one of them taken for a dog, then four dogs, three of them taken for cats, the second most surely.
+LABELS = torch.tensor([0, 0, 1, 1, 1, 1])
+SCORES = torch.tensor([[2.0, 0, 0], [0, 1, 0], [1, 0, 0], [3, 0, 0], [2, 0, 0], [0, 2, 0]])
+NAMES = ["cat", "dog", "frog"]
+
+
+def test_error_explorer_begins_with_the_most_frequent_confusion(tiny_data):
+    images = tiny_data.train.images[:6]
+    explorer = widgets.error_explorer(images, LABELS, SCORES, NAMES)
+    true, guess = explorer.children[:2]
+    assert (true.value, guess.value) == ("dog", "cat")
+    assert "Of 4 pictures of class dog, the network names 3 (75%) cat." in explorer.picture.value
+    true.value = "cat"
+    assert "Of 2 pictures of class cat, the network names 1 (50%) cat." in explorer.picture.value
+    guess.value = "frog"
+    assert "names 0 (0%) frog." in explorer.picture.value
+    true.value = "frog"
+    assert "Of 0 pictures of class frog, the network names 0 frog." in explorer.picture.value
+
+
+def test_errors_come_with_their_probability_the_surest_first(tiny_data, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "plot_pictures", lambda *what: drawn.append(what) or plots.plot_accuracies({"": 0}))
+    images = tiny_data.train.images[:6]
+    widgets.error_picture(images, LABELS, SCORES, NAMES, "dog", "cat")
+    (shown, titles) = drawn[0]
+    assert torch.equal(shown, images[[3, 4, 2]]) and titles == ["91%", "79%", "58%"]
+    many = (images.repeat(10, 1, 1, 1), LABELS.repeat(10), SCORES.repeat(10, 1), NAMES)
+    _, alt = widgets.error_picture(*many, "dog", "cat")
+    assert len(drawn[1][1]) == 16 and alt.endswith("30 (75%) cat; the 16 that the network is surest of are shown.")
+
+
+def test_errors_that_cannot_be_shown_are_named(tiny_data):
+    images = tiny_data.train.images[:6]
+    for words, arguments in {
+        "two different names": (images, LABELS, SCORES, ["cat", "cat", "frog"]),
+        r"got \(6, 3, 16, 16\), \(5,\) and \(6, 3\)": (images, LABELS[:5], SCORES, NAMES),
+        "got 0 to 3": (images, LABELS * 3, SCORES, NAMES),
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            widgets.error_explorer(*arguments)
+    with pytest.raises(ValueError, match=r"guess must be one of.*'bird'"):
+        widgets.error_picture(images, LABELS, SCORES, NAMES, "cat", "bird")
+
+
+# One layer has the name of an argument of PictureWidget, which must not matter.
+LAYERS = {"draw": 4, "conv2": 10}
+
+
+def measured(ratios):
+    keep = {name: round(channels * (1 - ratios[name])) for name, channels in LAYERS.items()}
+    return {
+        "accuracy": 0.8 - 0.4 * max(ratios.values()),
+        "params": sum(keep.values()),
+        "macs": 10 * keep["conv2"],
+        "keep": keep,
+    }
+
+
+def test_layer_explorer_measures_each_setting_once():
+    calls = []
+    explorer = widgets.layer_explorer(lambda ratios: calls.append(ratios) or measured(ratios), LAYERS, (0, 0.25, 0.5))
+    first, second = explorer.children[:2]
+    assert not first.continuous_update, "nothing is measured on the way"
+    start = explorer.picture.value
+    assert calls == [{"draw": 0, "conv2": 0}] and "4 of 4 of draw, 10 of 10 of conv2" in start
+    second.value = 0.5
+    assert (
+        "4 of 4 of draw, 5 of 10 of conv2, the network has 64.3% of its parameters and 50.0% of its MACs, and its "
+        "validation accuracy is 60.0%, before pruning 80.0%." in explorer.picture.value
+    )
+    second.value = 0
+    assert explorer.picture.value == start
+    assert calls == [{"draw": 0, "conv2": 0}, {"draw": 0, "conv2": 0.5}]
+
+
+def test_layers_that_cannot_be_explored_are_named():
+    for words, arguments in {
+        "at least one layer": (measured, {}),
+        r"ratios must be.*\[0.5, 2\]": (measured, LAYERS, (0.5, 2)),
+        r"got \['accuracy', 'params'\]: \['keep', 'macs'\] missing": (lambda _: {"accuracy": 1, "params": 1}, LAYERS),
+        r"keep for each of.*\['draw'\] missing": (lambda _: measured(_) | {"keep": {"conv2": 1}}, LAYERS),
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            widgets.layer_explorer(*arguments)
+    with pytest.raises(ValueError, match=r"got \['conv2'\]"):
+        widgets.layer_picture(measured, LAYERS, {"conv2": 0.5})
+
+
+def test_recovery_explorer_compares_what_is_ticked():
+    explorer = widgets.recovery_explorer(RUNS, reference=("before pruning", 0.8))
+    slider, attention, random, smallest = explorer.children[:4]
+    assert (
+        "At pruning ratio 50%, mean accuracy (lowest–highest): attention 71.0% (70.0%–72.0%), random 51.0% (50.0%–52.0%), "
+        "L1 61.0% (60.0%–62.0%); before pruning: 80.0%." in explorer.picture.value
+    )
+    attention.value = random.value = False
+    slider.value = 0.75
+    assert "At pruning ratio 75%, mean accuracy (lowest–highest): L1 51.0% (50.0%–52.0%);" in explorer.picture.value
+    smallest.value = False
+    assert "chosen must be one or more of" in explorer.picture.value and "img" not in explorer.picture.value
+
+
+def test_a_line_keeps_its_style_when_another_is_unticked(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "png", lambda figure: drawn.append(figure) or b"")
+    widgets.recovery_picture(RUNS, 0.5, ["attention", "random", "L1"])
+    widgets.recovery_picture(RUNS, 0.5, ["L1"])
+    everything, alone = (figure.axes[0].lines for figure in drawn)
+    assert alone[0].get_label() == "L1" and len(alone) == 2, "a line and the mark"
+    assert (alone[0].get_color(), alone[0].get_marker()) == (everything[2].get_color(), everything[2].get_marker())
+
+
+def test_recovery_that_cannot_be_shown_is_named():
+    with pytest.raises(ValueError, match=r"lacks \['method'\]"):
+        widgets.recovery_explorer(RUNS.drop(columns="method"))
+    with pytest.raises(ValueError, match="at least one row"):
+        widgets.recovery_explorer(RUNS.iloc[:0])
+    with pytest.raises(ValueError, match=r"at must be one of \[0.25, 0.5, 0.75\], got 0.3"):
+        widgets.recovery_picture(RUNS, 0.3, ["L1"])
+    one_missing = RUNS[(RUNS["method"] != "L1") | (RUNS["pruning_ratio"] < 0.7)]
+    assert "L1 was not run" in widgets.recovery_picture(one_missing, 0.75, ["random", "L1"])[1]

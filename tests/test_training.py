@@ -108,3 +108,59 @@ def test_progress_shows_loss_and_validation_accuracy(tiny_data, capsys):
     ap.train(fresh(tiny_data), tiny_data, 1)
     bar = capsys.readouterr().err
     assert "loss=" in bar and "validation=" in bar and "epoch 1/1" in bar
+
+
+def test_distillation_follows_its_formula():
+    teacher = torch.nn.Linear(4, 3).eval()
+    inputs, labels = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    scores = torch.randn(5, 3)
+    hard = torch.nn.functional.cross_entropy(scores, labels)
+    p, q = (teacher(inputs) / 2).softmax(1), (scores / 2).softmax(1)
+    soft = (p * (p.log() - q.log())).sum(1).mean()
+    loss = ap.Distillation(teacher, temperature=2, weight=0.7)(scores, labels, inputs)
+    assert loss.item() == pytest.approx((0.3 * hard + 0.7 * 4 * soft).item(), rel=1e-5)
+    assert ap.Distillation(teacher, weight=0.0)(scores, labels, inputs).item() == pytest.approx(hard.item(), rel=1e-6)
+    with pytest.raises(ValueError, match="temperature must be above 0, got 0"):
+        ap.Distillation(teacher, temperature=0)
+    with pytest.raises(ValueError, match="weight must lie between 0 and 1, got 2"):
+        ap.Distillation(teacher, weight=2)
+
+
+def test_a_network_learns_from_a_teacher_alone_and_leaves_it_as_it_was(tiny_data):
+    teacher = fresh(tiny_data)
+    ap.train(teacher, tiny_data, 12, batch_size=10, lr=0.01, progress=False)
+    before = teacher.fc1.weight.detach().clone()
+    teacher.zero_grad()
+    pupil = fresh(tiny_data, seed=1)
+    loss_fn = ap.Distillation(teacher, weight=1.0)
+    ap.train(pupil, tiny_data, 12, batch_size=10, lr=0.01, progress=False, loss_fn=loss_fn)
+    wanted, got = (ap.predict(model, tiny_data, tiny_data.test.images).argmax(1) for model in (teacher, pupil))
+    assert (wanted == got).float().mean() > 0.9
+    assert torch.equal(teacher.fc1.weight, before) and teacher.fc1.weight.grad is None
+
+
+def test_learning_rate_rewinding_repeats_the_last_epochs_of_the_schedule(tiny_data):
+    whole = ap.train(fresh(tiny_data), tiny_data, 6, batch_size=20, progress=False).lr
+    rest = ap.fine_tune(fresh(tiny_data), tiny_data, 4, rewind=ap.Rewind(6), batch_size=20, progress=False).lr
+    assert rest.tolist() == pytest.approx(whole.tolist()[2:])
+    with pytest.raises(ValueError, match="total_epochs must be at least epochs=4, got 3"):
+        ap.fine_tune(fresh(tiny_data), tiny_data, 4, rewind=ap.Rewind(3), progress=False)
+    with pytest.raises(ValueError, match="done_epochs must be at least 0, got -1"):
+        ap.train(fresh(tiny_data), tiny_data, 1, done_epochs=-1, progress=False)
+
+
+def test_weight_rewinding_goes_back_behind_the_masks(tiny_data):
+    model = fresh(tiny_data)
+    early = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ap.train(model, tiny_data, 2, progress=False)
+    masked = ap.mask(model, {"conv1": torch.tensor([True, True, False, False])})
+    ap.fine_tune(masked, tiny_data, 1, rewind=ap.Rewind(100, lr=1e-12, weights=early), progress=False)
+    assert torch.allclose(masked.conv1.weight[:2], early["conv1.weight"][:2], atol=1e-6)
+    assert torch.allclose(masked.fc2.bias, early["fc2.bias"], atol=1e-6) and (masked.conv1.weight[2:] == 0).all()
+    with pytest.raises(ValueError, match=r"rewind\.weights does not fit .*'conv1\.weight'"):
+        ap.fine_tune(ap.remove(masked), tiny_data, 1, rewind=ap.Rewind(5, weights=early), progress=False)
+
+
+def test_a_callback_may_add_to_the_row(tiny_data):
+    history = ap.train(fresh(tiny_data), tiny_data, 2, callbacks=[lambda m, row: row.update(more=7)], progress=False)
+    assert history.more.tolist() == [7, 7]

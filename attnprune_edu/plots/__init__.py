@@ -1,0 +1,45 @@
+"""Figures from results. Each function returns a matplotlib figure; ``show`` puts one into a notebook with its description.
+
+Kept and pruned differ by brightness and hatching as well as by colour, so the figures read in grey and for the colour-blind.
+"""
+
+from .channels import plot_attention, plot_importance, plot_weights
+from .costs import plot_accuracies, plot_costs, plot_layers
+from .curves import plot_history, plot_lines, plot_spread
+from .cuts import plot_ratio, plot_threshold, plot_weight_cut
+from .images import plot_filters, plot_images, plot_pictures
+from .network import plot_network
+from .style import BLUE, GREY, KEPT, LINES, ORANGE, PRUNED, RUST, SKY, STONE, png, show
+from .tables import plot_confusion, plot_sensitivity
+
+__all__ = [
+    "BLUE",
+    "GREY",
+    "KEPT",
+    "LINES",
+    "ORANGE",
+    "PRUNED",
+    "RUST",
+    "SKY",
+    "STONE",
+    "plot_accuracies",
+    "plot_attention",
+    "plot_confusion",
+    "plot_costs",
+    "plot_filters",
+    "plot_history",
+    "plot_images",
+    "plot_importance",
+    "plot_layers",
+    "plot_lines",
+    "plot_network",
+    "plot_pictures",
+    "plot_ratio",
+    "plot_sensitivity",
+    "plot_spread",
+    "plot_threshold",
+    "plot_weight_cut",
+    "plot_weights",
+    "png",
+    "show",
+]

@@ -1,0 +1,129 @@
+"""Figures of curves: accuracy by pruning ratio, what happened in training, and runs with several seeds."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from .style import LINES, clean, in_percent
+
+
+def plot_lines(
+    curves: dict[str, dict[float, float]],
+    x_label: str,
+    y_label: str,
+    *,
+    percent: str = "",
+    log: bool = False,
+    mark: tuple[str, float] | None = None,
+    axis=None,
+) -> Figure:
+    """Draw {name: {x: y}} as up to six lines, told apart by colour, dashes and markers; an empty name gets no legend.
+
+    ``percent``: the axes, ``"x"``, ``"y"`` or ``"xy"``, whose values are shares (0–1) to be shown from 0 to 100 %.
+    ``log``: a logarithmic x axis. ``mark``: (name, x) of a point that gets a diamond and its value in percent.
+    Draws on ``axis`` if one is given. Returns the figure.
+    """
+    if not 1 <= len(curves) <= len(LINES) or not all(curves.values()):
+        raise ValueError(f"curves must be 1 to {len(LINES)} lines with at least one point each, got {curves}")
+    if axis is None:
+        axis = Figure(figsize=(7, 3.2)).subplots()
+    styles = dict(zip(curves, LINES, strict=False))
+    for name, curve in curves.items():
+        x, y = zip(*sorted(curve.items()), strict=True)
+        axis.plot(x, y, label=name or None, **styles[name])
+    if mark:
+        name, x = mark
+        y = curves[name][x]
+        axis.plot(x, y, color=styles[name]["color"], marker="D", markersize=10)
+        readable = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # also where it covers the line
+        axis.annotate(f"{y:.1%}", (x, y), xytext=(8, 10), textcoords="offset points", bbox=readable)
+    in_percent(axis, percent)
+    if "y" not in percent:
+        axis.set_ylim(bottom=min(0, *(y for curve in curves.values() for y in curve.values())))
+    if log:
+        axis.set_xscale("log")
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    if any(curves):
+        axis.legend(frameon=False)
+    clean(axis)
+    return axis.figure
+
+
+def plot_history(histories: dict[str, pd.DataFrame], y: str = "validation_accuracy") -> Figure:
+    """Draw what training went through, {name: what ``train`` returned}, up to six lines by epoch.
+
+    ``y``: the column to draw, ``"validation_accuracy"``, ``"loss"``, ``"lr"`` or ``"seconds"``.
+    """
+    labels = {
+        "validation_accuracy": "validation accuracy",
+        "loss": "training loss",
+        "lr": "learning rate",
+        "seconds": "seconds for the epoch",
+    }
+    if y not in labels:
+        raise ValueError(f"y must be one of {list(labels)}, got {y!r}")
+    for name, history in histories.items():
+        if missing := {"epoch", y} - set(history.columns):
+            raise ValueError(f"histories[{name!r}] must have the columns 'epoch' and {y!r}, it lacks {sorted(missing)}")
+    curves = {name: dict(zip(history["epoch"], history[y], strict=True)) for name, history in histories.items()}
+    figure = plot_lines(curves, "epoch", labels[y], percent="y" if y == "validation_accuracy" else "")
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def plot_spread(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str,
+    *,
+    x_label: str,
+    y_label: str,
+    percent: str = "",
+    mark: float | None = None,
+    reference: tuple[str, float] | None = None,
+    axis=None,
+) -> Figure:
+    """Draw several runs, one a row of ``table``, as a line through their means with bars from the lowest to the highest.
+
+    ``x``, ``y``: columns of numbers; ``by``: the column that tells the lines apart, with up to six values. If it is
+    categorical, a line keeps its style when the rows of another are gone. ``percent`` as for ``plot_lines``. ``mark``: an x
+    that gets a thin vertical line; ``reference``: (label, y) of a dashed horizontal one. Draws on ``axis`` if one is given.
+    """
+    if missing := {x, y, by} - set(table.columns):
+        raise ValueError(f"table must have the columns {x!r}, {y!r} and {by!r}, it lacks {sorted(missing)}")
+    if not len(table) or table[[x, y, by]].isna().any(axis=None):
+        raise ValueError(f"table must have at least one row and no gaps in {x!r}, {y!r} and {by!r}, got {len(table)} rows")
+    for letter, column in (("x", x), ("y", y)):
+        low, high = table[column].min(), table[column].max()
+        if letter in percent and not 0 <= low <= high <= 1:
+            raise ValueError(f"{column!r} must hold shares from 0 to 1 to be shown in percent, got {low} to {high}")
+    categorical = isinstance(table[by].dtype, pd.CategoricalDtype)
+    names = list(table[by].cat.categories if categorical else table[by].unique())
+    if len(names) > len(LINES):
+        raise ValueError(f"{by!r} must have 1 to {len(LINES)} different values, got {len(names)}")
+    if axis is None:
+        axis = Figure(figsize=(7, 3.6)).subplots()
+    # Set a little aside of each other: bars at one x would hide what stands behind them.
+    aside = 0.006 * (table[x].max() - table[x].min())
+    for place, (name, style) in enumerate(zip(names, LINES, strict=False)):
+        runs = table[table[by] == name].groupby(x)[y].agg(["mean", "min", "max"])
+        if len(runs):
+            at = runs.index + aside * (place - (len(names) - 1) / 2)
+            axis.plot(at, runs["mean"], label=str(name), **style)
+            axis.vlines(at, runs["min"], runs["max"], color=style["color"], linewidth=2.5, alpha=0.7)
+    in_percent(axis, percent)
+    if mark is not None:
+        axis.axvline(mark, color="black", linewidth=0.8, zorder=0)
+    if reference:
+        label, height = reference
+        axis.axhline(height, color="black", linestyle="--", linewidth=1, zorder=0)
+        axis.annotate(
+            label, (1, height), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points", va="center"
+        )
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
+    axis.legend(frameon=False, fontsize=9)
+    clean(axis)
+    return axis.figure

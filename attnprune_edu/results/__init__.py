@@ -1,0 +1,19 @@
+"""Tables of long experiments, which a lesson shows instead of repeating them; each made by a script in ``benchmarks/``."""
+
+from importlib import resources
+
+import pandas as pd
+
+
+def load_results(name: str) -> pd.DataFrame:
+    """Return the table called ``name``, such as ``"recovery"``, which ``benchmarks/<name>.py`` has made.
+
+    Raises ValueError that lists the tables there are.
+    """
+    folder = resources.files(__package__)
+    file = folder / f"{name}.csv"
+    if not file.is_file():
+        known = sorted(entry.name.removesuffix(".csv") for entry in folder.iterdir() if entry.name.endswith(".csv"))
+        raise ValueError(f"name must be one of {', '.join(map(repr, known))}, got {name!r}")
+    with file.open(encoding="utf-8") as lines:
+        return pd.read_csv(lines)

@@ -1,0 +1,37 @@
+"""Widgets: controls above a picture. The picture comes from a plain function, which can be called and tested without one."""
+
+from .attention import attention_explorer, attention_picture
+from .cuts import (
+    RULES,
+    ratio_explorer,
+    ratio_picture,
+    threshold_explorer,
+    threshold_picture,
+    weight_explorer,
+    weight_picture,
+)
+from .errors import error_explorer, error_picture
+from .layers import layer_explorer, layer_picture
+from .picture_widget import SLIDER, WIDE, PictureWidget
+from .recovery import recovery_explorer, recovery_picture
+
+__all__ = [
+    "RULES",
+    "SLIDER",
+    "WIDE",
+    "PictureWidget",
+    "attention_explorer",
+    "attention_picture",
+    "error_explorer",
+    "error_picture",
+    "layer_explorer",
+    "layer_picture",
+    "ratio_explorer",
+    "ratio_picture",
+    "recovery_explorer",
+    "recovery_picture",
+    "threshold_explorer",
+    "threshold_picture",
+    "weight_explorer",
+    "weight_picture",
+]

@@ -1,0 +1,68 @@
+"""A widget that compares ways of pruning or of recovering, each run with several seeds."""
+
+import ipywidgets
+import pandas as pd
+
+from .. import plots
+from .picture_widget import WIDE, PictureWidget, as_percent, share_slider
+
+
+def recovery_explorer(
+    table: pd.DataFrame,
+    x: str = "pruning_ratio",
+    y: str = "accuracy",
+    by: str = "method",
+    reference: tuple[str, float] | None = None,
+) -> PictureWidget:
+    """Move along ``x`` and choose which lines to compare: their means and from where to where their runs reach.
+
+    ``table``, ``reference``: as for ``plot_spread``; the columns ``x`` and ``y`` hold shares (0–1).
+    """
+    _check(table, x, y, by)
+    names = list(table[by].unique())
+    boxes = {f"show {name}": ipywidgets.Checkbox(value=True, description=str(name), style=WIDE) for name in names}
+
+    def draw(at, **ticked):
+        chosen = [name for name, on in zip(names, ticked.values(), strict=True) if on]
+        return recovery_picture(table, at, chosen, x, y, by, reference)
+
+    return PictureWidget(draw, at=share_slider(set(table[x]), x.replace("_", " ")), **boxes)
+
+
+def recovery_picture(
+    table: pd.DataFrame,
+    at: float,
+    chosen: list,
+    x: str = "pruning_ratio",
+    y: str = "accuracy",
+    by: str = "method",
+    reference: tuple[str, float] | None = None,
+) -> tuple[bytes, str]:
+    """The picture behind ``recovery_explorer`` for one x and the ``chosen`` lines, and the sentence that describes it."""
+    _check(table, x, y, by)
+    names = list(table[by].unique())
+    if not chosen or not set(chosen) <= set(names):
+        raise ValueError(f"chosen must be one or more of {names}, got {list(chosen)}")
+    if at not in set(table[x]):
+        raise ValueError(f"at must be one of {sorted(set(table[x]))}, got {at}")
+    # Categorical, so that a line keeps its style while others come and go.
+    rows = table[table[by].isin(chosen)].assign(**{by: lambda rows: pd.Categorical(rows[by], names)})
+    x_label, y_label = x.replace("_", " "), y.replace("_", " ")
+    figure = plots.plot_spread(rows, x, y, by, x_label=x_label, y_label=y_label, percent="xy", mark=at, reference=reference)
+    here = rows[rows[x] == at].groupby(by, observed=True)[y].agg(["mean", "min", "max"])
+    said = [
+        f"{name} {here['mean'][name]:.1%} ({here['min'][name]:.1%}–{here['max'][name]:.1%})"
+        if name in here.index
+        else f"{name} was not run"
+        for name in chosen
+    ]
+    dashed = f"; {reference[0]}: {reference[1]:.1%}" if reference else ""
+    alt = f"At {x_label} {as_percent(at)}, mean {y_label} (lowest–highest): {', '.join(said)}{dashed}."
+    return plots.png(figure), alt
+
+
+def _check(table: pd.DataFrame, x: str, y: str, by: str) -> None:
+    if missing := {x, y, by} - set(table.columns):
+        raise ValueError(f"table must have the columns {x!r}, {y!r} and {by!r}, it lacks {sorted(missing)}")
+    if not len(table):
+        raise ValueError("table must have at least one row, got none")
