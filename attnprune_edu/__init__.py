@@ -11,7 +11,7 @@ from . import checks, plots, widgets
 from .attention import attention_scores, attention_weights, normalize
 from .checkpoints import load_model, save_model
 from .data import ImageData, Images, load_data
-from .evaluation import compare, count_macs, count_params, evaluate
+from .evaluation import compare, confusion, count_macs, count_params, evaluate
 from .groups import coupled_layers
 from .guarantee import Guarantee, prune_with_guarantee
 from .importance import importance
@@ -52,6 +52,7 @@ __all__ = [
     "attention_weights",
     "checks",
     "compare",
+    "confusion",
     "count_macs",
     "count_params",
     "coupled_layers",

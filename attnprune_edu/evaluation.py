@@ -7,7 +7,7 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from .data import ImageData
-from .training import accuracy
+from .training import accuracy, predict
 
 
 def evaluate(model: nn.Module, data: ImageData, split: str = "test", **options) -> pd.Series:
@@ -48,6 +48,18 @@ def compare(
             for name, model in models.items()
         }
     ).T.astype({"params": int, "macs": int, "bytes": int})
+
+
+def confusion(model: nn.Module, data: ImageData, split: str = "test") -> pd.DataFrame:
+    """Count what ``model`` calls the images of ``split``: a row for each true class, a column for each class it names.
+
+    The diagonal divided by the sums of the rows is the recall of each class. Raises ValueError if ``split`` is unknown.
+    """
+    images, labels = data.part(split)
+    classes = len(data.class_names)
+    pairs = labels * classes + predict(model, data, images).argmax(dim=1)
+    counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+    return pd.DataFrame(counts.numpy(), index=list(data.class_names), columns=list(data.class_names))
 
 
 def count_params(model: nn.Module) -> int:

@@ -62,8 +62,8 @@ def prune_in_stages(
     has at the start. ``criterion``: a name that ``importance`` knows, or a function of the model that returns importance.
     ``repaired``: solve the layers behind the pruned ones again before each fine-tuning (``repair``). ``removed``: cut the
     silent channels out after each stage, where ``remove`` knows how: training takes less time, and the next stage no longer
-    counts weights that read what is gone; else the result is masked. ``training``: options of ``fine_tune``. Where the epochs cannot be shared out evenly, early stages get
-    one more.
+    counts weights that read what is gone; else the result is masked. ``training``: options of ``fine_tune``. Where the
+    epochs cannot be shared out evenly, early stages get one more.
 
     The table has the columns ``stage``, ``pruning_ratio``, ``pruned_accuracy`` (before fine-tuning), ``epochs``, ``accuracy``
     (after it; both on validation images, 0–1) and ``seconds``. Raises ValueError if there are fewer epochs than stages.

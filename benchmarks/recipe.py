@@ -10,6 +10,7 @@ Latency is measured at the end, all networks in turn, so nothing else should run
 """
 
 import argparse
+import copy
 
 import pandas as pd
 import torch
@@ -20,7 +21,18 @@ import attnprune_edu as ap
 TABLE = ROOT / "attnprune_edu" / "results" / "recipe.csv"
 NETWORKS = ROOT / "build" / "recovery"
 KEPT = {"conv1": 16, "conv2": 32, "fc1": 180}
-TRAINING = {"epochs": 40, "lr": 0.003}
+TRAINING = {"epochs": 60, "lr": 0.003}
+
+
+class Bfloat16(torch.nn.Module):
+    """A network that computes in bfloat16: as a teacher it is good enough, and takes less than half of the time."""
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = copy.deepcopy(model).to(torch.bfloat16)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.model(inputs.bfloat16()).float()
 
 
 def pruned(dense: torch.nn.Module, data: ap.ImageData, seed: int) -> torch.nn.Module:
@@ -42,7 +54,7 @@ METHODS = {"recipe": pruned, "from scratch": from_scratch}
 def build(method: str, dense: torch.nn.Module, data: ap.ImageData, seed: int) -> dict:
     model = METHODS[method](dense, data, seed)
     before = ap.accuracy(model, data)
-    ap.fine_tune(model, data, seed=seed, loss_fn=ap.Distillation(dense), progress=False, **TRAINING)
+    ap.fine_tune(model, data, seed=seed, loss_fn=ap.Distillation(Bfloat16(dense)), progress=False, **TRAINING)
     ap.save_model(model, NETWORKS / f"{method.replace(' ', '-')}-{data.name}-{seed}.safetensors")
     costs = {"params": ap.count_params(model), "macs": ap.count_macs(model, data.image_shape)}
     return {"epochs": TRAINING["epochs"], "accuracy_before": before, "accuracy": ap.accuracy(model, data)} | costs

@@ -74,6 +74,102 @@ def soft(dim, entries="sizes", by="sizes", scale=lambda w, t: w / t):
     return variant
 
 
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def split(held_in=0, held_out=0, seeded=seeded, finish=lambda train, validation: (train, validation)):
+    """The solution of lesson 04's second exercise, with more or fewer in a part, and other slips."""
+
+    def variant(count, held, seed):
+        order = torch.randperm(count, generator=seeded(seed))
+        return finish(order[held - held_in :], order[: held + held_out])
+
+    return variant
+
+
+def globally_seeded(count, held_out, seed):
+    torch.manual_seed(seed)
+    order = torch.randperm(count)
+    return order[held_out:], order[:held_out]
+
+
+def recalls(guesses, labels, classes):
+    return torch.stack([(guesses[labels == c] == c).float().mean() for c in range(classes)])
+
+
+def hits(guesses, labels, classes):
+    return labels[guesses == labels].bincount(minlength=classes)
+
+
+def named_recalls(guesses, labels, classes):
+    return torch.stack([(guesses[labels == c] == c).float().mean() for c in guesses.unique()])
+
+
+def silence(weight, keep):
+    """The solution of lesson 05's second exercise."""
+    return torch.where(keep[:, None, None, None], weight, 0.0)
+
+
+def silence_in_place(weight, keep):
+    weight[~keep] = 0
+    return weight
+
+
+def silence_three(weight, keep):
+    stays = keep[:, None, None, None].expand(3, 3, 3, 3)
+    return torch.where(stays[:, : weight.shape[1]], weight, 0.0) if weight.shape[1] == 3 else weight
+
+
+def safe(loses=lambda dense, value: dense - value, fits=lambda loss, drop: loss <= drop, order=sorted, stop=True, start=0.0):
+    """The solution of lesson 05's third exercise, with the slips that the check knows."""
+
+    def variant(curve, drop):
+        best = start
+        for ratio in order(curve):
+            if fits(loses(curve[0.0], curve[ratio]), drop):
+                best = ratio
+            elif stop:
+                break
+        return best
+
+    return variant
+
+
+def first_failure(curve, drop):
+    return next((ratio for ratio in sorted(curve) if curve[0.0] - curve[ratio] > drop), max(curve))
+
+
+def one_before_failure(curve, drop):
+    best = None
+    for ratio in sorted(curve):
+        if curve[0.0] - curve[ratio] > drop:
+            return best
+        best = ratio
+
+
+def cubic(of=lambda t: 1 - (1 - t) ** 3, ahead=0):
+    return lambda final, stage, stages: final * of((stage + ahead) / stages)
+
+
+def solve(toward=1.0, less=1.0, penalty=lambda ridge, n: ridge * torch.eye(n)):
+    """The solution of lesson 06's third exercise, with the slips that the check knows."""
+
+    def variant(x, y, start, ridge):
+        left = y - less * x @ start.T
+        return toward * start + left.T @ x @ torch.linalg.inv(x.T @ x + penalty(ridge, x.shape[1]))
+
+    return variant
+
+
+def solve_if_regular(x, y, start, ridge):
+    return solve()(x, y, start, ridge) if torch.linalg.matrix_rank(x) == x.shape[1] else start
+
+
+def solve_for_the_mean(x, y, start, ridge):
+    return solve()(x, y, start, ridge * len(x))
+
+
 CASES = [
     (checks.parameters_of_a_filter, 32 * 25 + 1 + 1024 * 25, True, "801"),
     (checks.parameters_of_a_filter, 801, False, "Which weights of fc1"),
@@ -175,6 +271,132 @@ CASES = [
     (checks.keep_for_budget, ({}, {}), False, "`.keep`"),
     (checks.keep_for_budget, torch.ones(3), False, "is a dictionary"),
     (checks.keep_for_budget, article_keep(16, 32, 470) | keep(3, "fc1", 9), False, "each of its 1024"),
+    (checks.recall_by_hand, 0.7, True, "along the row"),
+    (checks.recall_by_hand, 70 / 100, True, "along the row"),
+    (checks.recall_by_hand, 0.737, False, "precision"),
+    (checks.recall_by_hand, 0.74, False, "precision"),
+    (checks.recall_by_hand, 0.76, False, "accuracy over all"),
+    (checks.recall_by_hand, 0.3, False, "it misses"),
+    (checks.recall_by_hand, 70, False, "between 0 and 1"),
+    (checks.recall_by_hand, 0.28, False, "pictures of all classes"),
+    (checks.recall_by_hand, 0.8, False, "recall of cat"),
+    (checks.recall_by_hand, 0.5, False, "sum of the row"),
+    (checks.recall_by_hand, [0.7, 0.8], False, "cannot read"),
+    (checks.validation_split, split(), True, "in both parts"),
+    (checks.validation_split, split(finish=lambda t, v: [t.sort().values, v.int()]), True, "in both parts"),
+    (checks.validation_split, split(held_in=2), False, "2 of 50 pictures are in both parts"),
+    (checks.validation_split, split(held_in=-2), False, "2 of 50 pictures are in neither"),
+    (checks.validation_split, split(held_out=-1), False, "yours are 11"),
+    (checks.validation_split, split(finish=lambda t, v: (v, t)), False, "swapped"),
+    (checks.validation_split, split(finish=lambda t, v: (t + 1, v + 1)), False, "go from 1 to 50"),
+    (checks.validation_split, split(finish=lambda t, v: (t, v * 0)), False, "drawn twice"),
+    (checks.validation_split, split(finish=lambda t, v: (t, v.float())), False, "torch.float32"),
+    (checks.validation_split, split(finish=lambda t, v: (t, v[None])), False, "shape (1, 12)"),
+    (checks.validation_split, split(finish=lambda t, v: t), False, "return two tensors"),
+    (checks.validation_split, split(finish=lambda t, v: (t.tolist(), v.tolist())), False, "return two tensors"),
+    (checks.validation_split, split(finish=lambda t, v: {"train": t}), False, "return two tensors"),
+    (checks.validation_split, split(finish=lambda t, v: (t[:0], v[:0])), False, "yours are 0"),
+    (checks.validation_split, lambda n, h, seed: (torch.arange(h, n), torch.arange(h)), False, "sorted by class"),
+    (checks.validation_split, lambda n, h, seed: (torch.arange(n - h), torch.arange(n - h, n)), False, "sorted by class"),
+    (checks.validation_split, split(seeded=lambda seed: None), False, "two different splits"),
+    (checks.validation_split, split(seeded=lambda seed: seeded(0)), False, "every seed"),
+    (checks.validation_split, globally_seeded, False, "PyTorch's own generator"),
+    (checks.validation_split, lambda n, h: None, False, "stops with TypeError"),
+    (checks.validation_split, lambda n, h, seed: None, False, "returns nothing"),
+    (checks.validation_split, (torch.arange(3), torch.arange(3)), False, "hand over the function"),
+    (checks.recall_of_each_class, recalls, True, "equally many"),
+    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / y.bincount(minlength=n), True, "equally many"),
+    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / g.bincount(minlength=n), False, "precision"),
+    (checks.recall_of_each_class, lambda g, y, n: (g == y).float().mean().expand(n), False, "accuracy over all"),
+    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / len(y), False, "number of all pictures"),
+    (checks.recall_of_each_class, lambda g, y, n: 1 - recalls(g, y, n), False, "missed"),
+    (checks.recall_of_each_class, lambda g, y, n: 100 * recalls(g, y, n), False, "percent"),
+    (checks.recall_of_each_class, hits, False, "you count"),
+    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) // y.bincount(minlength=n), False, "torch.int64"),
+    (checks.recall_of_each_class, lambda g, y, n: (g == y).float().mean(), False, "all classes together"),
+    (checks.recall_of_each_class, lambda g, y, n: (g == y).float(), False, "yours has (14,)"),
+    (checks.recall_of_each_class, named_recalls, False, "never names"),
+    (checks.recall_of_each_class, lambda g, y, n: torch.rand(n), False, "8, 4 and 2 pictures"),
+    (checks.recall_of_each_class, lambda g, y, n: recalls(g, y, n).tolist(), False, "returns a list"),
+    (checks.weight_after_a_step, -0.045, True, "the zero is gone"),
+    (checks.weight_after_a_step, 0, False, "earlier gradients"),
+    (checks.weight_after_a_step, -0.05, False, "the old buffer"),
+    (checks.weight_after_a_step, 0.045, False, "against the buffer"),
+    (checks.weight_after_a_step, -0.45, False, "learning rate out"),
+    (checks.weight_after_a_step, 0.45, False, "the buffer now"),
+    (checks.weight_after_a_step, 1, False, "first the buffer"),
+    (checks.mask_by_hand, silence, True, "library's masks"),
+    (checks.mask_by_hand, lambda w, k: silence_in_place(w.clone(), k), True, "library's masks"),
+    (checks.mask_by_hand, lambda w, k: w * k[:, None, None, None], False, "NaN"),
+    (checks.mask_by_hand, silence_in_place, False, "changes the tensor"),
+    (checks.mask_by_hand, lambda w, k: silence(w, ~k), False, "swapped"),
+    (checks.mask_by_hand, lambda w, k: w * k, False, "a column in every filter"),
+    (checks.mask_by_hand, lambda w, k: w * k[:, None], False, "a row in every filter"),
+    (checks.mask_by_hand, lambda w, k: w * k[:, None, None], False, "an input of every filter"),
+    (checks.mask_by_hand, lambda w, k: silence(w, k) / k.float().mean(), False, "nothing is scaled"),
+    (checks.mask_by_hand, lambda w, k: w, False, "filter 1 is pruned"),
+    (checks.mask_by_hand, lambda w, k: w[k], False, "took the pruned filters out"),
+    (checks.mask_by_hand, lambda w, k: w.sum(), False, "shape ()"),
+    (checks.mask_by_hand, lambda w, k: silence(w, k) != 0, False, "torch.bool"),
+    (checks.mask_by_hand, silence_three, False, "3 channels and 2 inputs"),
+    (checks.safe_ratio, safe(), True, "for each layer"),
+    (checks.safe_ratio, lambda curve, drop: torch.tensor(safe()(curve, drop)), True, "for each layer"),
+    (checks.safe_ratio, safe(stop=False), False, "come back up"),
+    (checks.safe_ratio, safe(loses=lambda dense, value: (dense - value) / dense), False, "in points of accuracy"),
+    (checks.safe_ratio, safe(loses=lambda dense, value: abs(dense - value)), False, "not a loss"),
+    (checks.safe_ratio, safe(fits=lambda loss, drop: loss < drop or loss == 0), False, "use <="),
+    (checks.safe_ratio, safe(order=list), False, "any order"),
+    (checks.safe_ratio, safe(order=list, stop=False), False, "any order"),
+    (checks.safe_ratio, lambda curve, drop: curve[safe()(curve, drop)], False, "that is an accuracy"),
+    (checks.safe_ratio, lambda curve, drop: (0.5, curve[0.5]), False, "a single number"),
+    (checks.safe_ratio, first_failure, False, "the one before it"),
+    (checks.safe_ratio, one_before_failure, False, "returns nothing"),
+    (checks.safe_ratio, safe(loses=lambda dense, value: -value, fits=lambda x, d: -x >= d), False, "with `drop`"),
+    (checks.safe_ratio, lambda curve, drop: curve.popitem()[0], False, "changes the curve"),
+    (checks.safe_ratio, lambda curve, drop: 0.0, False, "you return 0"),
+    (checks.safe_ratio, lambda curve: 0.0, False, "stops with TypeError"),
+    (checks.safe_ratio, 0.5, False, "hand over the function"),
+    (checks.left_after_stage_three, 26, True, "38 of 64"),
+    (checks.left_after_stage_three, 38, False, "are gone"),
+    (checks.left_after_stage_three, 38.4, False, "are gone"),
+    (checks.left_after_stage_three, 25.6, False, "as a whole"),
+    (checks.left_after_stage_three, 25, False, "nearest whole number"),
+    (checks.left_after_stage_three, 33, False, "original 64"),
+    (checks.left_after_stage_three, 32.8, False, "original 64"),
+    (checks.left_after_stage_three, 13, False, "stage 4"),
+    (checks.left_after_stage_three, 51, False, "stage 1"),
+    (checks.left_after_stage_three, 16, False, "3/4 of 0.8"),
+    (checks.left_after_stage_three, 0.6, False, "How many of 64"),
+    (checks.left_after_stage_three, 7, False, "3/4 of 0.8"),
+    (checks.cubic_schedule, cubic(), True, "gentle"),
+    (checks.cubic_schedule, cubic(lambda t: t), False, "linear"),
+    (checks.cubic_schedule, cubic(lambda t: t**3), False, "slow at first"),
+    (checks.cubic_schedule, cubic(lambda t: (1 - t) ** 3), False, "still to come"),
+    (checks.cubic_schedule, lambda final, stage, stages: 1 - (1 - stage / stages) ** 3, False, "whatever `final` is"),
+    (checks.cubic_schedule, lambda *given: 1 - cubic()(*given), False, "that share stays"),
+    (checks.cubic_schedule, cubic(lambda t: 1 - (1 - t) ** 2), False, "exponent is 3"),
+    (checks.cubic_schedule, cubic(ahead=1), False, "one stage ahead"),
+    (checks.cubic_schedule, cubic(lambda t: 1 - t), False, "nothing is pruned yet, but"),
+    (checks.cubic_schedule, cubic(lambda t: t / 2), False, "after the last stage"),
+    (checks.cubic_schedule, cubic(lambda t: t**2), False, "starts and ends right"),
+    (checks.cubic_schedule, lambda final, stage, stages: torch.zeros(2), False, "single number"),
+    (checks.cubic_schedule, lambda final, stage, stages: final ^ 3, False, "stops with TypeError"),
+    (checks.ridge_by_hand, solve(), True, "as they were"),
+    (checks.ridge_by_hand, solve(toward=0, less=0), False, "towards 0"),
+    (checks.ridge_by_hand, solve(less=0), False, "what is left"),
+    (checks.ridge_by_hand, solve(toward=0), False, "Add `start`"),
+    (checks.ridge_by_hand, solve(penalty=lambda ridge, n: 0), False, "ridge is missing"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: torch.linalg.lstsq(x, y).solution.T, False, "ridge is missing"),
+    (checks.ridge_by_hand, solve(penalty=lambda ridge, n: ridge), False, "times the identity"),
+    (checks.ridge_by_hand, solve(toward=0, less=0, penalty=lambda ridge, n: ridge), False, "pulls W towards `start`"),
+    (checks.ridge_by_hand, solve(penalty=lambda ridge, n: ridge**2 * torch.eye(n)), False, "not squared"),
+    (checks.ridge_by_hand, solve_for_the_mean, False, "mean over the rows"),
+    (checks.ridge_by_hand, lambda *given: solve()(*given).T, False, "transposed"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: x, False, "shape (20, 4)"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: start, False, "unchanged"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: start * 0, False, "smallest possible"),
+    (checks.ridge_by_hand, solve_if_regular, False, "cannot be inverted"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: x @ y, False, "stops with RuntimeError"),
     (checks.channels_left, 45, True, "19 channels go"),
     (checks.channels_left, torch.tensor(45), True, "19 channels go"),
     (checks.channels_left, 19, False, "how many stay"),
@@ -221,6 +443,13 @@ def test_an_untouched_exercise_is_not_tried_yet(check):
         (checks.scores_on_sizes, lambda weights, temperature: ...),
         (checks.theta_of_ratio, lambda scores, ratio: ...),
         (checks.two_temperatures, (..., ...)),
+        (checks.validation_split, lambda count, held_out, seed: ...),
+        (checks.validation_split, lambda count, held_out, seed: (..., ...)),
+        (checks.recall_of_each_class, lambda guesses, labels, classes: ...),
+        (checks.mask_by_hand, lambda weight, keep: ...),
+        (checks.safe_ratio, lambda curve, drop: ...),
+        (checks.cubic_schedule, lambda final, stage, stages: ...),
+        (checks.ridge_by_hand, lambda x, y, start, ridge: ...),
     ],
 )
 def test_a_blank_in_the_shape_of_the_lesson_is_not_tried_yet(check, blank):

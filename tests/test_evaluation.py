@@ -67,3 +67,15 @@ def test_bad_input_is_named(tiny_model, tiny_data):
         ap.compare({"model": tiny_model}, tiny_data, "all", rounds=1)
     with pytest.raises(ValueError, match="rounds=0"):
         ap.compare({"model": tiny_model}, tiny_data, rounds=0)
+
+
+def test_confusion_counts_every_image_once_in_the_row_of_its_class(tiny_model, tiny_data):
+    table = ap.confusion(tiny_model, tiny_data)
+    assert table.index.tolist() == table.columns.tolist() == ["red", "green", "blue"]
+    guesses = ap.predict(tiny_model, tiny_data, tiny_data.test.images).argmax(1)
+    for row, column in [(0, 1), (1, 1), (2, 0)]:
+        assert table.iloc[row, column] == ((tiny_data.test.labels == row) & (guesses == column)).sum()
+    assert table.sum(axis=1).tolist() == tiny_data.test.labels.bincount(minlength=3).tolist()
+    assert table.to_numpy().trace() / 30 == pytest.approx(ap.accuracy(tiny_model, tiny_data))
+    with pytest.raises(ValueError, match="'exam'"):
+        ap.confusion(tiny_model, tiny_data, "exam")

@@ -56,7 +56,7 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
             return check(answer)
         except Answered as end:
             return end.verdict
-        except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError) as error:
+        except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError, OverflowError) as error:
             kind = type(answer).__name__
             return wrong(f"this is a {kind}, and the check cannot read it as an answer ({_first_line(error)}).")
 
