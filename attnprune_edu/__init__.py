@@ -15,7 +15,7 @@ from .evaluation import compare, confusion, count_macs, count_params, evaluate
 from .groups import coupled_layers
 from .guarantee import Guarantee, prune_with_guarantee
 from .importance import importance
-from .masks import mask, mask_weights, prune_network, sparsity
+from .masks import mask, mask_, mask_weights, prune_network, sparsity
 from .models import ArticleNet
 from .plots import show
 from .quiz import quiz
@@ -64,6 +64,7 @@ __all__ = [
     "load_model",
     "load_results",
     "mask",
+    "mask_",
     "mask_weights",
     "normalize",
     "plots",

@@ -2,6 +2,7 @@
 
 import torch.fx
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -78,19 +79,43 @@ def norms_behind(model: nn.Module) -> dict[str, nn.Module]:
     if not any(isinstance(module, _BatchNorm) for module in modules.values()):
         return {}
     try:
-        graph = torch.fx.Tracer().trace(model)
+        followers = _followers(model)
     except Exception as error:  # whatever a foreign forward raises when it is handed symbols
         raise ValueError(
             f"model has batch normalisation, but torch.fx cannot follow its forward pass to see what it follows: {error}"
         ) from error
-    calls = [node for node in graph.nodes if node.op == "call_module" and isinstance(modules[node.target], _BatchNorm)]
-    layers = layers_with_channels(model)
-    sources = {node: node.args[0] for node in calls if isinstance(node.args[0], torch.fx.Node)}
     return {
-        source.target: modules[node.target]
-        for node, source in sources.items()
-        if source.op == "call_module" and source.target in layers
+        name: modules[node.target]
+        for name, node in followers
+        if node.op == "call_module" and isinstance(modules[node.target], _BatchNorm)
     }
+
+
+def layers_before_relu(model: nn.Module) -> set[str]:
+    """Return the names of the Conv2d and Linear layers whose output goes straight into a ReLU.
+
+    Empty if ``torch.fx`` cannot follow the forward pass of ``model``.
+    """
+    relus = {"relu", "relu_", torch.relu, torch.relu_, F.relu, F.relu_}
+    try:
+        return {
+            name
+            for name, node in _followers(model)
+            if node.target in relus or isinstance(dict(model.named_modules()).get(node.target), nn.ReLU)
+        }
+    except Exception:  # whatever a foreign forward raises when it is handed symbols
+        return set()
+
+
+def _followers(model: nn.Module) -> list[tuple[str, torch.fx.Node]]:
+    """(name of a Conv2d or Linear, what takes its output first), found by ``torch.fx``, which runs no numbers."""
+    layers = layers_with_channels(model)
+    return [
+        (source.target, node)
+        for node in torch.fx.Tracer().trace(model).nodes
+        for source in node.args[:1]
+        if isinstance(source, torch.fx.Node) and source.op == "call_module" and source.target in layers
+    ]
 
 
 ARCHITECTURES = {"ArticleNet": ArticleNet}

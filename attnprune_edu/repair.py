@@ -7,7 +7,6 @@ that of He, Zhang and Sun (ICCV 2017, arXiv:1707.06168) and of ThiNet (Luo, Wu a
 """
 
 import copy
-import itertools
 from collections.abc import Iterator
 
 import torch
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 
 from .data import ImageData, Images
 from .masks import before_masks, masks_of, weight_masks_of
-from .models import layers_with_channels
+from .models import layers_before_relu, layers_with_channels
 from .training import predict
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
@@ -30,6 +29,7 @@ def repair(
     images: int = 5000,
     positions: int = 5,
     ridge: float = 0.1,
+    rounds: int = 10,
     seed: int = 0,
 ) -> nn.Module:
     """Return a copy of ``masked`` with new weights, so that what its layers compute is near to the dense network again.
@@ -38,9 +38,13 @@ def repair(
 
         Σ ‖W x + b − y‖² + λ ‖W − W₀‖²
 
-    with x the layer's inputs in the network repaired so far, y its outputs in the ``dense`` network (before any activation),
-    W₀ the weights it has now, and λ = ``ridge`` times the mean square of its inputs, summed over the images. Pulling towards
-    W₀ rather than 0 leaves alone whatever the images do not decide: dead inputs, or more unknowns than equations.
+    with x the layer's inputs in the network repaired so far, y its outputs in the ``dense`` network, W₀ the weights it has
+    now, and λ = ``ridge`` times the mean square of its inputs, summed over the images. Pulling towards W₀ rather than 0
+    leaves alone whatever the images do not decide: dead inputs, or more unknowns than equations.
+
+    Behind a ReLU all negative outputs are the same. So where y is negative there, W x + b need only be negative too. Which
+    rows that concerns depends on W, so the weights are solved ``rounds`` times, each time with the outputs of the round
+    before; without a ReLU once is enough.
 
     ``masked``: with masks on channels; they stay. ``dense``: the network it came from; None takes the weights behind the
     masks, which is right as long as ``masked`` has not been trained. The calibration images, ``images`` of the training
@@ -55,8 +59,10 @@ def repair(
         raise ValueError(
             f"masked must not have masks on single weights, but {list(single)} have; repair knows whole channels"
         )
-    if images < 1 or positions < 1:
-        raise ValueError(f"images and positions must be at least 1, got images={images}, positions={positions}")
+    if min(images, positions, rounds) < 1:
+        raise ValueError(
+            f"images, positions and rounds must be at least 1, got images={images}, positions={positions}, rounds={rounds}"
+        )
     if not ridge > 0:
         raise ValueError(f"ridge must be above 0, got {ridge}")
     dense = copy.deepcopy(dense if dense is not None else before_masks(masked)).eval()
@@ -66,33 +72,36 @@ def repair(
     calibration = Images(data.train.images[chosen], data.train.labels[chosen])
     device = next(repaired.parameters()).device
     batches = [data.normalize(batch.to(device)) for batch in calibration.images.split(BATCH)]
+    before_relu = layers_before_relu(dense)
     for name, layer in layers_with_channels(repaired).items():
         if getattr(layer, "groups", 1) == 1:
-            _solve(layer, _rows(repaired, dense, name, batches, positions, generator), ridge)
+            rows = list(_rows(repaired, dense, name, batches, positions, generator))
+            if rows:
+                _solve(layer, *map(torch.cat, zip(*rows, strict=True)), ridge, rounds if name in before_relu else 1)
     before, after = (_hits(network, data, calibration) for network in (masked, repaired))
     return (repaired if after >= before else copy.deepcopy(masked)).train(masked.training)
 
 
 @torch.no_grad()
-def _solve(layer: nn.Module, rows: Iterator[tuple[Tensor, Tensor]], ridge: float) -> None:
-    """Give ``layer`` the weights that the formula above asks for, with ``rows`` of x and y; without any, change nothing."""
-    if (first := next(rows, None)) is None:
-        return
+def _solve(layer: nn.Module, x: Tensor, y: Tensor, ridge: float, rounds: int) -> None:
+    """Give ``layer`` the weights of the formula above, for inputs ``x`` (rows, inputs) and outputs ``y`` (rows, outputs)."""
     # Silent channels, of this layer and of those before it, need no equations; that makes them few enough to be fast.
-    inputs, outputs = first[0].any(dim=0), _live(layer)
+    inputs, outputs = x.any(dim=0), _live(layer)
     weight = layer.weight.detach().flatten(1).clone()  # (outputs, inputs)
     bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().clone()
     start = torch.cat([weight[outputs][:, inputs], bias[outputs][:, None]], dim=1)  # the bias as the weight of a constant 1
-    squares = weight.new_zeros(start.shape[1], start.shape[1], dtype=torch.float64)  # Σ x xᵀ
-    products = weight.new_zeros(*start.shape, dtype=torch.float64)  # Σ (y − W₀ x) xᵀ
-    for x, y in itertools.chain([first], rows):
-        x = F.pad(x[:, inputs], (0, 1), value=1.0)
-        squares += x.T @ x
-        products += (y[:, outputs] - x @ start.T).T @ x
+    x, y = F.pad(x[:, inputs], (0, 1), value=1.0), y[:, outputs]
+
+    squares = (x.T @ x).double()
     penalty = torch.full_like(squares[0], ridge * max(squares.diagonal()[:-1].mean().item(), 1e-12))
     penalty[-1] = 1e-6 * squares[-1, -1]  # the bias moves freely: most of what silence takes away is a constant
-    solution = start + torch.linalg.solve(squares + penalty.diag(), products.T).T
-    weight[outputs.nonzero(), inputs.nonzero().T], bias[outputs] = solution[:, :-1].to(weight), solution[:, -1].to(weight)
+    factor = torch.linalg.cholesky(squares + penalty.diag())
+    solution = start
+    for _ in range(rounds):
+        wanted = torch.where(y > 0, y, (x @ solution.T).clamp(max=0)) if rounds > 1 else y
+        missing = (wanted - x @ start.T).T @ x
+        solution = start + torch.cholesky_solve(missing.double().T, factor).T.to(start)
+    weight[outputs.nonzero(), inputs.nonzero().T], bias[outputs] = solution[:, :-1], solution[:, -1]
     _write(layer, "weight", weight)
     if layer.bias is not None:
         _write(layer, "bias", bias)

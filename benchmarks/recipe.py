@@ -21,7 +21,7 @@ import attnprune_edu as ap
 TABLE = ROOT / "attnprune_edu" / "results" / "recipe.csv"
 NETWORKS = ROOT / "build" / "recovery"
 KEPT = {"conv1": 16, "conv2": 32, "fc1": 180}
-TRAINING = {"epochs": 60, "lr": 0.003}
+TRAINING = {"epochs": 40, "lr": 0.003}
 
 
 class Bfloat16(torch.nn.Module):

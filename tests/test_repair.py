@@ -55,12 +55,43 @@ def test_a_channel_with_a_twin_is_missed_by_nobody(tiny_data):
     masked = ap.mask(model, {"conv1": torch.tensor([True, False, True, True])})
     images = tiny_data.normalize(tiny_data.test.images)
     wanted, plain = model(images), masked(images)
-    repaired = ap.repair(masked, tiny_data, ridge=1e-6)
+    repaired = ap.repair(masked, tiny_data, ridge=1e-6, rounds=1)
     assert (repaired(images) - wanted).abs().max() < 0.01 * (plain - wanted).abs().max()
     assert torch.allclose(repaired.conv2.weight[:, 0], 2 * model.conv2.weight[:, 0], atol=2e-2) or torch.allclose(
         repaired.conv2.weight[:, 0], model.conv2.weight[:, :2].sum(1), atol=2e-2
     )
     assert torch.equal(repaired.conv1.weight, masked.conv1.weight), "the first layer hears the same pictures as before"
+
+
+def test_behind_a_relu_only_what_passes_is_matched(tiny_data):
+    """Ten rounds come nearer to what the dense network passes on than the plain least squares of one round."""
+    torch.manual_seed(1)
+    model = ap.ArticleNet(conv_channels=(4, 6), hidden=10, num_classes=3, image_size=16).eval()
+    masked = ap.mask(model, {"conv1": torch.tensor([True, False, True, False])})
+    inputs = tiny_data.normalize(tiny_data.train.images)
+
+    def passed(network):
+        return network.conv2(network.pool(network.conv1(inputs).relu())).relu()
+
+    errors = [
+        (passed(ap.repair(masked, tiny_data, positions=36, ridge=1e-6, rounds=rounds)) - passed(model)).square().mean()
+        for rounds in (1, 10)
+    ]
+    assert errors[1] < 0.9 * errors[0] < (passed(masked) - passed(model)).square().mean()
+
+
+def test_where_a_relu_stands_is_read_from_the_data_flow(tiny_model):
+    from attnprune_edu.models import layers_before_relu
+
+    assert layers_before_relu(tiny_model) == {"conv1", "conv2", "fc1"}
+    chain = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Linear(4, 2))
+    assert layers_before_relu(chain) == {"0"}
+
+    class Choosy(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    assert layers_before_relu(Choosy()) == set()
 
 
 def test_dead_channels_are_survived_and_left_alone(trained, tiny_data):
@@ -122,7 +153,7 @@ def test_bad_input_is_named(tiny_model, tiny_data):
         ap.repair(tiny_model, tiny_data)
     with pytest.raises(ValueError, match=r"single weights, but \['fc2'\] have"):
         ap.repair(ap.mask_weights(masked, {"fc2": torch.ones(3, 10, dtype=torch.bool)}), tiny_data)
-    with pytest.raises(ValueError, match="images=0"):
+    with pytest.raises(ValueError, match="images=0, positions=5"):
         ap.repair(masked, tiny_data, images=0)
     with pytest.raises(ValueError, match="ridge must be above 0, got 0"):
         ap.repair(masked, tiny_data, ridge=0)
