@@ -42,6 +42,8 @@ def plot_lines(
         axis.set_ylim(bottom=min(0, *(y for curve in curves.values() for y in curve.values())))
     if log:
         axis.set_xscale("log")
+    elif all(isinstance(x, int) for curve in curves.values() for x in curve) and "x" not in percent:
+        axis.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))  # there is no half epoch
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
     if any(curves):
@@ -67,9 +69,7 @@ def plot_history(histories: dict[str, pd.DataFrame], y: str = "validation_accura
         if missing := {"epoch", y} - set(history.columns):
             raise ValueError(f"histories[{name!r}] must have the columns 'epoch' and {y!r}, it lacks {sorted(missing)}")
     curves = {name: dict(zip(history["epoch"], history[y], strict=True)) for name, history in histories.items()}
-    figure = plot_lines(curves, "epoch", labels[y], percent="y" if y == "validation_accuracy" else "")
-    figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure
+    return plot_lines(curves, "epoch", labels[y], percent="y" if y == "validation_accuracy" else "")
 
 
 def plot_spread(
