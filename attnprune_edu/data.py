@@ -5,6 +5,7 @@ batches without a data loader. Three parts are kept apart from the start: traini
 test images report.
 """
 
+import copy
 import os
 import zipfile
 import zlib
@@ -70,6 +71,19 @@ class ImageData:
         scale = (255 * self.std).to(images.device)[:, None, None]
         shift = (self.mean / self.std).to(images.device)[:, None, None]
         return images / scale - shift
+
+    def subset(self, **counts: int) -> "ImageData":
+        """Return a copy with only the first images of some parts, such as ``subset(train=1000)``, normalised as before.
+
+        Raises ValueError for an unknown part or a count that is not between 1 and the number of its images.
+        """
+        smaller = copy.copy(self)
+        for name, count in counts.items():
+            images, labels = self.part(name)
+            if not 1 <= count <= len(labels):
+                raise ValueError(f"{name} must be between 1 and {len(labels):,}, the number of its images, got {count}")
+            object.__setattr__(smaller, name, Images(images[:count], labels[:count]))
+        return smaller
 
     def part(self, name: str) -> Images:
         """Return the part called ``"train"``, ``"validation"`` or ``"test"``; any other name is a ValueError."""

@@ -65,8 +65,8 @@ def prune_in_stages(
     counts weights that read what is gone; else the result is masked. ``training``: options of ``fine_tune``. Where the
     epochs cannot be shared out evenly, early stages get one more.
 
-    The table has the columns ``stage``, ``pruning_ratio``, ``pruned_accuracy`` (before fine-tuning), ``epochs``, ``accuracy``
-    (after it; both on validation images, 0–1) and ``seconds``. Raises ValueError if there are fewer epochs than stages.
+    The table has the columns ``stage``, ``pruning_ratio``, ``pruned_accuracy`` (before fine-tuning), ``epochs``,
+    ``accuracy`` (after it; both on validation images, 0–1) and ``seconds``. Raises ValueError if there are fewer epochs than stages.
     """
     ratios = ratio_schedule(pruning_ratio, stages, shape)
     if epochs < stages:

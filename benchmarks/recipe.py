@@ -3,10 +3,9 @@
     python benchmarks/recipe.py [--seeds 3]
 
 The recipe: score the channels by "taylor", keep half of both convolutions and 180 of 1024 hidden neurons, solve the next
-layers again in closed form, remove, and train with the dense network as the teacher. Beside it the same small network from
-random weights, with the very same training: what pruning itself is worth. The dense parents are those of
+layers again in closed form, remove, and train with the dense network as the teacher. The dense parents are those of
 benchmarks/recovery.py. Every finished network goes to attnprune_edu/results/recipe.csv at once; a stopped run goes on.
-Latency is measured at the end, all networks in turn, so nothing else should run then.
+Latency is measured at the end, both networks in turn, so nothing else should run then.
 """
 
 import argparse
@@ -35,49 +34,31 @@ class Bfloat16(torch.nn.Module):
         return self.model(inputs.bfloat16()).float()
 
 
-def pruned(dense: torch.nn.Module, data: ap.ImageData, seed: int) -> torch.nn.Module:
+def recipe(dense: torch.nn.Module, data: ap.ImageData, seed: int) -> dict:
+    """Make the small network of ``seed``, keep it, and return its row of the table."""
     importance = ap.importance(dense, "taylor", data=data, seed=seed)
     keep = {}
     for name, values in importance.items():
         keep |= ap.keep_by_ratio({name: values}, 1 - KEPT[name] / len(values))
-    return ap.remove(ap.repair(ap.mask(dense, keep), data, seed=seed))
-
-
-def from_scratch(dense: torch.nn.Module, data: ap.ImageData, seed: int) -> torch.nn.Module:
-    torch.manual_seed(seed)
-    return ap.ArticleNet(conv_channels=(KEPT["conv1"], KEPT["conv2"]), hidden=KEPT["fc1"])
-
-
-METHODS = {"recipe": pruned, "from scratch": from_scratch}
-
-
-def build(method: str, dense: torch.nn.Module, data: ap.ImageData, seed: int) -> dict:
-    model = METHODS[method](dense, data, seed)
-    before = ap.accuracy(model, data)
-    ap.fine_tune(model, data, seed=seed, loss_fn=ap.Distillation(Bfloat16(dense)), progress=False, **TRAINING)
-    ap.save_model(model, NETWORKS / f"{method.replace(' ', '-')}-{data.name}-{seed}.safetensors")
-    costs = {"params": ap.count_params(model), "macs": ap.count_macs(model, data.image_shape)}
-    return {"epochs": TRAINING["epochs"], "accuracy_before": before, "accuracy": ap.accuracy(model, data)} | costs
+    masked = ap.mask(dense, keep)
+    small = ap.remove(ap.repair(masked, data, seed=seed))
+    row = {"removed": ap.accuracy(masked, data), "repaired": ap.accuracy(small, data)}
+    ap.fine_tune(small, data, seed=seed, loss_fn=ap.Distillation(Bfloat16(dense)), progress=False, **TRAINING)
+    ap.save_model(small, NETWORKS / f"recipe-{data.name}-{seed}.safetensors")
+    return row | {"epochs": TRAINING["epochs"], "accuracy": ap.accuracy(small, data), "dense": ap.accuracy(dense, data)}
 
 
 def report(data: ap.ImageData, seeds: int) -> None:
     table = pd.read_csv(TABLE)
-    dense = {seed: dense_network(data, seed) for seed in range(seeds)}
-    small = {seed: ap.load_model(NETWORKS / f"recipe-{data.name}-{seed}.safetensors") for seed in range(seeds)}
-    parents = {seed: ap.accuracy(model, data) for seed, model in dense.items()}
-    costs = ap.compare({"dense": dense[0], "recipe": small[0]}, data, rounds=30)
+    networks = {"dense": dense_network(data, 0), "small": ap.load_model(NETWORKS / f"recipe-{data.name}-0.safetensors")}
+    costs = ap.compare(networks, data, rounds=30)
     print(f"\n{data}\n{TRAINING}, {seeds} seeds, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-    print(costs.to_string())
-    print(f"\nparameters ÷ {costs.params['dense'] / costs.params['recipe']:.1f}", end=", ")
-    print(f"MACs ÷ {costs.macs['dense'] / costs.macs['recipe']:.1f}", end=", ")
-    print(f"latency of 64 images ÷ {costs.latency_ms['dense'] / costs.latency_ms['recipe']:.2f}\n")
-    print("| network | before training | after | lost against its dense parent, mean (lowest–highest) |")
-    print("| --- | --- | --- | --- |")
-    for method, rows in table.groupby("method", sort=False):
-        lost = [parents[row.seed] - row.accuracy for row in rows.itertuples()]
-        mean, low, high = (100 * value for value in (sum(lost) / len(lost), min(lost), max(lost)))
-        print(f"| {method} | {rows.accuracy_before.mean():.1%} | {rows.accuracy.mean():.1%} ", end="")
-        print(f"| {mean:.1f} points ({low:.1f}–{high:.1f}) |")
+    print(table.to_string(index=False))
+    for column in ("params", "macs", "bytes", "latency_ms"):
+        dense, small = costs[column]
+        print(f"{column}: {dense:,.6g} → {small:,.6g}, {dense / small:.2f} times less")
+    lost = 100 * (table.dense - table.accuracy)
+    print(f"points lost against the dense parent: {lost.mean():.2f} ({lost.min():.2f}–{lost.max():.2f})")
 
 
 def main() -> None:
@@ -85,12 +66,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     seeds = parser.parse_args().seeds
     data = ap.load_data()
-    for method in METHODS:
-        for seed in range(seeds):
-            if not has(TABLE, method=method, seed=seed):
-                row = {"method": method, "seed": seed} | build(method, dense_network(data, seed), data, seed)
-                append(row, TABLE)
-                print(row, flush=True)
+    for seed in range(seeds):
+        if not has(TABLE, seed=seed):
+            row = {"seed": seed} | recipe(dense_network(data, seed), data, seed)
+            append(row, TABLE)
+            print(row, flush=True)
     report(data, seeds)
 
 

@@ -61,7 +61,7 @@ def measure(dense: torch.nn.Module, data: ap.ImageData, seed: int, ratio: float,
 def append(row: dict, path: Path) -> None:
     """Add ``row`` to the table at ``path``, sorted, whole or not at all."""
     table = pd.concat([pd.read_csv(path), pd.DataFrame([row])]) if path.exists() else pd.DataFrame([row])
-    keys = [key for key in ("data", "method", "pruning_ratio", "seed") if key in table]
+    keys = [key for key in ("method", "pruning_ratio", "seed") if key in table]
     unfinished = path.with_suffix(".part")
     table.sort_values(keys).to_csv(unfinished, index=False, float_format="%.6g")
     os.replace(unfinished, path)

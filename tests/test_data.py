@@ -167,3 +167,15 @@ def test_pickled_objects_are_refused(tmp_path):
 def test_unknown_part_is_named(tiny_data):
     with pytest.raises(ValueError, match="'training'"):
         tiny_data.part("training")
+
+
+def test_a_subset_has_the_first_images_of_a_part_and_the_same_normalisation(tiny_data):
+    few = tiny_data.subset(train=5, test=7)
+    assert [len(part.labels) for part in (few.train, few.validation, few.test)] == [5, len(tiny_data.validation.labels), 7]
+    assert torch.equal(few.train.images, tiny_data.train.images[:5]) and torch.equal(few.mean, tiny_data.mean)
+    assert torch.equal(few.normalize(few.train.images), tiny_data.normalize(few.train.images))
+    assert len(tiny_data.train.labels) == 54, "the original stays whole"
+    with pytest.raises(ValueError, match="train must be between 1 and 54, the number of its images, got 55"):
+        tiny_data.subset(train=55)
+    with pytest.raises(ValueError, match="'exam'"):
+        tiny_data.subset(exam=1)

@@ -70,10 +70,3 @@ def test_coupled_layers_lose_the_same_channels(tiny_data, monkeypatch):
     assert table.index.tolist() == ["stem + b"], "groups without importance are left out"
     # Mean of [1.6, 1.2, .8, .4] and [.5, .5, .5, 2.5]: channels 0 and 3 stay.
     assert seen[0]["stem"].tolist() == seen[0]["b"].tolist() == [True, False, False, True]
-
-
-def test_stored_results_are_found_by_name():
-    with pytest.raises(ValueError, match=r"name must be one of .*'recovery'.*, got 'nothing'"):
-        ap.load_results("nothing")
-    table = ap.load_results("recovery")
-    assert {"method", "pruning_ratio", "seed", "accuracy", "params"} <= set(table.columns) and len(table)
