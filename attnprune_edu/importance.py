@@ -143,6 +143,7 @@ def _bn_scale(model: nn.Module, live: dict[str, Tensor], **_) -> dict[str, Tenso
     return {name: norms[name].weight[stays].abs() for name, stays in live.items()}
 
 
+@torch.enable_grad()
 def _taylor(
     model: nn.Module, live: dict[str, Tensor], data: ImageData | None, images: int, generator: torch.Generator, **_
 ) -> dict[str, Tensor]:
@@ -151,6 +152,7 @@ def _taylor(
     if images < 1:
         raise ValueError(f"images must be at least 1, got {images}")
     plain = unmask(model).eval()  # a copy, so that nobody's gradients are touched
+    plain.requires_grad_(True)  # frozen layers are scored too
     layers = [plain.get_submodule(name) for name in live]
     parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias) if parameter is not None]
     device = parameters[0].device

@@ -92,29 +92,34 @@ def norms_behind(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def layers_before_relu(model: nn.Module) -> set[str]:
-    """Return the names of the Conv2d and Linear layers whose output goes straight into a ReLU.
+    """Return the names of the Conv2d and Linear layers whose output goes straight into a ReLU, and nowhere else.
 
     Empty if ``torch.fx`` cannot follow the forward pass of ``model``.
     """
-    relus = {"relu", "relu_", torch.relu, torch.relu_, F.relu, F.relu_}
+    modules = dict(model.named_modules())
+    methods, functions = {"relu", "relu_"}, {torch.relu, torch.relu_, F.relu, F.relu_}
+
+    def is_relu(node):
+        kinds = {"call_method": methods, "call_function": functions}
+        return node.target in kinds.get(node.op, ()) or (
+            node.op == "call_module" and isinstance(modules[node.target], nn.ReLU)
+        )
+
     try:
-        return {
-            name
-            for name, node in _followers(model)
-            if node.target in relus or isinstance(dict(model.named_modules()).get(node.target), nn.ReLU)
-        }
+        followers = _followers(model)
     except Exception:  # whatever a foreign forward raises when it is handed symbols
         return set()
+    return {name for name, _ in followers} - {name for name, node in followers if not is_relu(node)}
 
 
 def _followers(model: nn.Module) -> list[tuple[str, torch.fx.Node]]:
-    """(name of a Conv2d or Linear, what takes its output first), found by ``torch.fx``, which runs no numbers."""
+    """(name of a Conv2d or Linear, one that takes its output), each pair, found by ``torch.fx``, which runs no numbers."""
     layers = layers_with_channels(model)
     return [
         (source.target, node)
         for node in torch.fx.Tracer().trace(model).nodes
-        for source in node.args[:1]
-        if isinstance(source, torch.fx.Node) and source.op == "call_module" and source.target in layers
+        for source in node.all_input_nodes
+        if source.op == "call_module" and source.target in layers
     ]
 
 

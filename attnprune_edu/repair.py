@@ -47,9 +47,10 @@ def repair(
     before; without a ReLU once is enough.
 
     ``masked``: with masks on channels; they stay. ``dense``: the network it came from; None takes the weights behind the
-    masks, which is right as long as ``masked`` has not been trained. The calibration images, ``images`` of the training
-    part (all if it has fewer), are drawn by ``seed``; a convolution looks at ``positions`` positions of each. If the
-    accuracy on them should be worse than before, ``masked`` is returned as it came. Layers with groups are left alone.
+    masks, which is right as long as ``masked`` has not been trained, nor loaded from a file, where they are zeros. The
+    calibration images, ``images`` of the training part (all if it has fewer), are drawn by ``seed``; a convolution looks at
+    ``positions`` positions of each. If the accuracy on them should be worse than before, ``masked`` is returned as it came.
+    Layers with groups are left alone.
 
     Raises ValueError if ``masked`` has no channel masks or masks on single weights, or a number is out of its range.
     """
@@ -65,7 +66,14 @@ def repair(
         )
     if not ridge > 0:
         raise ValueError(f"ridge must be above 0, got {ridge}")
-    dense = copy.deepcopy(dense if dense is not None else before_masks(masked)).eval()
+    if dense is None:
+        dense = before_masks(masked)
+        behind = [dense.get_submodule(name).weight[~stays] for name, stays in masks_of(masked).items() if not stays.all()]
+        if behind and not any(weight.any() for weight in behind):
+            raise ValueError(
+                "masked has nothing but zeros behind its masks, as after load_model; hand over the dense network"
+            )
+    dense = copy.deepcopy(dense).eval()
     repaired = copy.deepcopy(masked).eval()
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(data.train.labels), generator=generator)[:images]

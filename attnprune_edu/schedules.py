@@ -66,7 +66,8 @@ def prune_in_stages(
     epochs cannot be shared out evenly, early stages get one more.
 
     The table has the columns ``stage``, ``pruning_ratio``, ``pruned_accuracy`` (before fine-tuning), ``epochs``,
-    ``accuracy`` (after it; both on validation images, 0–1) and ``seconds``. Raises ValueError if there are fewer epochs than stages.
+    ``accuracy`` (after it; both on validation images, 0–1) and ``seconds``. Raises ValueError if there are fewer epochs than
+    stages.
     """
     ratios = ratio_schedule(pruning_ratio, stages, shape)
     if epochs < stages:

@@ -30,7 +30,7 @@ def sensitivity(
 
     Returns a table with a row for each group, named after its layers, and a column for each of the pruning ``ratios`` (0–1).
     ``criterion``: a name that ``importance`` knows, or a function of the model that returns importance. Layers of one group
-    lose the same channels: the ones whose importance, in units of their layer's mean, is lowest on average.
+    lose the same channels: the ones whose importance, in units of their layer's mean size, is lowest on average.
 
     Raises ValueError or TypeError as ``importance`` and ``keep_by_ratio`` do.
     """
@@ -40,7 +40,9 @@ def sensitivity(
     table = pd.DataFrame(index=[" + ".join(group) for group in groups], columns=ratios, dtype=float)
     with tqdm(total=table.size, unit="network", disable=not progress) as bar:
         for name, group in zip(table.index, groups, strict=True):
-            shared = torch.stack([scores[layer] / scores[layer].mean().clamp(min=1e-12) for layer in group]).mean(dim=0)
+            shared = torch.stack([scores[layer] / scores[layer].abs().mean().clamp(min=1e-12) for layer in group]).mean(
+                dim=0
+            )
             for ratio in ratios:
                 stays = keep_by_ratio({name: shared}, ratio)[name]
                 table.loc[name, ratio] = accuracy(mask(model, dict.fromkeys(group, stays)), data, "validation")

@@ -1,5 +1,6 @@
 """The training loop: batches cut from tensors in memory, augmentation on whole batches, Adam with a one-cycle schedule."""
 
+import copy
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -65,11 +66,12 @@ class Distillation:
             raise ValueError(f"temperature must be above 0, got {self.temperature}")
         if not 0 <= self.weight <= 1:
             raise ValueError(f"weight must lie between 0 and 1, got {self.weight}")
+        self.teacher = copy.deepcopy(self.teacher).eval()  # nobody else's mode or device changes
 
     def __call__(self, scores: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
         """The loss of class ``scores`` (N, classes) for normalised ``inputs`` (N, channels, height, width)."""
         with torch.no_grad():
-            wanted = self.teacher.to(inputs.device).eval()(inputs)
+            wanted = self.teacher.to(inputs.device)(inputs)
         soft = F.kl_div(
             (scores / self.temperature).log_softmax(dim=1),
             (wanted / self.temperature).log_softmax(dim=1),

@@ -97,6 +97,10 @@ def test_taylor_is_the_change_of_the_loss_when_a_channel_shrinks(tiny_model, tin
     tiny_model.zero_grad()
     ap.importance(tiny_model, "taylor", data=tiny_data)
     assert tiny_model.conv1.weight.grad is None
+    tiny_model.conv1.requires_grad_(False)
+    with torch.no_grad():
+        frozen = ap.importance(tiny_model, "taylor", data=tiny_data, images=60)["conv2"]
+    assert torch.equal(frozen, values) and not tiny_model.conv1.weight.requires_grad
     with pytest.raises(ValueError, match="'taylor' needs the argument data"):
         ap.importance(tiny_model, "taylor")
     with pytest.raises(ValueError, match="images must be at least 1, got 0"):

@@ -86,6 +86,18 @@ def test_where_a_relu_stands_is_read_from_the_data_flow(tiny_model):
     assert layers_before_relu(tiny_model) == {"conv1", "conv2", "fc1"}
     chain = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Linear(4, 2))
     assert layers_before_relu(chain) == {"0"}
+    assert layers_before_relu(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GELU())) == set()
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return x.relu() + x
+
+    assert layers_before_relu(Both()) == set(), "what also goes elsewhere counts below zero too"
 
     class Choosy(nn.Module):
         def forward(self, x):
@@ -147,7 +159,7 @@ def test_repaired_network_is_removed_and_trained(trained, tiny_data):
     ap.fine_tune(small, tiny_data, 1, progress=False)
 
 
-def test_bad_input_is_named(tiny_model, tiny_data):
+def test_bad_input_is_named(tiny_model, tiny_data, tmp_path):
     masked = ap.mask(tiny_model, {"conv1": torch.tensor([True, True, True, False])})
     with pytest.raises(ValueError, match="masked must have masks on channels"):
         ap.repair(tiny_model, tiny_data)
@@ -155,6 +167,8 @@ def test_bad_input_is_named(tiny_model, tiny_data):
         ap.repair(ap.mask_weights(masked, {"fc2": torch.ones(3, 10, dtype=torch.bool)}), tiny_data)
     with pytest.raises(ValueError, match="images=0, positions=5"):
         ap.repair(masked, tiny_data, images=0)
+    with pytest.raises(ValueError, match=r"nothing but zeros behind its masks.*hand over the dense network"):
+        ap.repair(ap.load_model(ap.save_model(masked, tmp_path / "masked.safetensors")), tiny_data)
     with pytest.raises(ValueError, match="ridge must be above 0, got 0"):
         ap.repair(masked, tiny_data, ridge=0)
 

@@ -132,11 +132,11 @@ def test_a_network_learns_from_a_teacher_alone_and_leaves_it_as_it_was(tiny_data
     before = teacher.fc1.weight.detach().clone()
     teacher.zero_grad()
     pupil = fresh(tiny_data, seed=1)
-    loss_fn = ap.Distillation(teacher, weight=1.0)
+    loss_fn = ap.Distillation(teacher.train(), weight=1.0)
     ap.train(pupil, tiny_data, 12, batch_size=10, lr=0.01, progress=False, loss_fn=loss_fn)
     wanted, got = (ap.predict(model, tiny_data, tiny_data.test.images).argmax(1) for model in (teacher, pupil))
     assert (wanted == got).float().mean() > 0.9
-    assert torch.equal(teacher.fc1.weight, before) and teacher.fc1.weight.grad is None
+    assert torch.equal(teacher.fc1.weight, before) and teacher.fc1.weight.grad is None and teacher.training
 
 
 def test_learning_rate_rewinding_repeats_the_last_epochs_of_the_schedule(tiny_data):
