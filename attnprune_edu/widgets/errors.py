@@ -40,6 +40,7 @@ def error_picture(
     sure = scores[such].softmax(dim=1)[:, column]
     order = sure.argsort(descending=True, stable=True)[:MOST]
     figure = plots.plot_pictures(images[such[order]], [f"{probability:.0%}" for probability in sure[order].tolist()])
+    figure.suptitle(f"{true}, called {guess}", fontsize=10)  # the picture must also be understood without its controls
     total = int(of_class.sum())
     share = f" ({as_percent(len(such) / total)})" if total else ""
     shown = f"; the {MOST} that the network is surest of are shown" if len(such) > MOST else ""
