@@ -1,7 +1,9 @@
 """Networks on disk: tensors in a safetensors file whose header holds the architecture as plain JSON. No pickle."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -35,15 +37,22 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
         tensors |= {prefix + name: keep.cpu() for name, keep in read(model).items()}
     header = {"architecture": json.dumps({"class": kind, **model.architecture})}
 
+    with whole_or_not_at_all(path) as unfinished:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=header)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def whole_or_not_at_all(path: str | Path) -> Iterator[Path]:
+    """Give a name to write to; what was written there becomes ``path`` at the end, and vanishes if something fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=header)
+        yield unfinished
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return path
 
 
 def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -56,10 +56,13 @@ def confusion(model: nn.Module, data: ImageData, split: str = "test") -> pd.Data
     The diagonal divided by the sums of the rows is the recall of each class. Raises ValueError if ``split`` is unknown.
     """
     images, labels = data.part(split)
-    classes = len(data.class_names)
-    pairs = labels * classes + predict(model, data, images).argmax(dim=1)
-    counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+    counts = count_pairs(labels, predict(model, data, images).argmax(dim=1), len(data.class_names))
     return pd.DataFrame(counts.numpy(), index=list(data.class_names), columns=list(data.class_names))
+
+
+def count_pairs(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
+    """Count how often each true class is called each class: int64 (classes, classes) from two int64 (N,)."""
+    return torch.bincount(labels * classes + guesses, minlength=classes**2).view(classes, classes)
 
 
 def count_params(model: nn.Module) -> int:

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from .checkpoints import load_model, save_model
+from .checkpoints import load_model, save_model, whole_or_not_at_all
 from .data import ImageData
 from .evaluation import count_params
 from .importance import Criterion
@@ -78,7 +77,7 @@ def prune_with_guarantee(
     settings = {"max_drop": max_drop, "epochs": epochs, "step": step, "tolerance": tolerance, **simple}
     log = _Log(folder, settings | {"data": str(data), "model": _fingerprint(model)})
 
-    widths, floor = channels_of(model), accuracy(model, data, "validation") - max_drop
+    widths, dense = channels_of(model), accuracy(model, data, "validation")
     best = log.best if log.best is not None else copy.deepcopy(model)
     while (ratio := _next_ratio(log.path, step, tolerance)) is not None:
         start = time.perf_counter()
@@ -88,13 +87,13 @@ def prune_with_guarantee(
         row = {
             "pruning_ratio": ratio,
             "validation_accuracy": reached,
-            "accepted": reached >= floor - 1e-9,  # 0.8 − 0.1 is a little more than 0.7
+            "accepted": reached >= dense - max_drop - 1e-9,  # 0.8 − 0.1 is a little more than 0.7
             "params": count_params(attempt),
             "seconds": time.perf_counter() - start,
         }
         best = attempt if row["accepted"] else best
         log.add(row, attempt)
-    return _outcome(best, floor + max_drop, max_drop, log.path)
+    return _outcome(best, dense, max_drop, log.path)
 
 
 def _next_ratio(path: list[dict], step: float, tolerance: float) -> float | None:
@@ -156,12 +155,10 @@ class _Log:
         self.path.append(row)
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         if row["accepted"]:
             save_model(network, self._network(len(self.path) - 1))
-        unfinished = self._file.with_suffix(".part")
-        unfinished.write_text(json.dumps({"settings": self.settings, "path": self.path}, indent=1), encoding="utf-8")
-        os.replace(unfinished, self._file)
+        with whole_or_not_at_all(self._file) as unfinished:
+            unfinished.write_text(json.dumps({"settings": self.settings, "path": self.path}, indent=1), encoding="utf-8")
 
 
 def _fingerprint(model: nn.Module) -> str:

@@ -61,8 +61,7 @@ def mask_weights(model: nn.Module, keep: dict[str, Tensor]) -> nn.Module:
 
 def mask_(model: nn.Module, keep: dict[str, Tensor]) -> None:
     """Do what ``mask`` does to ``model`` itself, even in the middle of training: an optimiser keeps its parameters."""
-    norms = norms_behind(model) if keep else {}
-    _add_masks(model, keep, ChannelMask, norms)
+    _add_masks(model, keep, ChannelMask)
 
 
 def prune_network(model: nn.Module, attention_weights: dict[str, Tensor], threshold: float | dict[str, float]) -> nn.Module:
@@ -150,8 +149,9 @@ def _without_masks(model: nn.Module, value) -> nn.Module:
     return plain
 
 
-def _add_masks(model: nn.Module, keep: dict[str, Tensor], kind: type, norms: dict[str, nn.Module] | None = None) -> None:
+def _add_masks(model: nn.Module, keep: dict[str, Tensor], kind: type) -> None:
     """Put masks on ``model``, or tighten those of the same kind; all are checked before the first is touched."""
+    norms = norms_behind(model) if keep and kind is ChannelMask else {}
     keep = {name: _combined(model, name, stays, kind) for name, stays in _checked(model, keep, kind).items()}
     for name, stays in keep.items():
         layer = model.get_submodule(name)
@@ -161,7 +161,7 @@ def _add_masks(model: nn.Module, keep: dict[str, Tensor], kind: type, norms: dic
         new = kind(stays.to(layer.weight.device))
         masked = [(layer, "weight")]
         if kind is ChannelMask:
-            masked += [(layer, "bias")] + [(norm, part) for norm in [(norms or {}).get(name)] for part in ("weight", "bias")]
+            masked += [(layer, "bias")] + [(norms.get(name), part) for part in ("weight", "bias")]
         for owner, parameter in masked:
             if getattr(owner, parameter, None) is not None:
                 parametrize.register_parametrization(owner, parameter, new)

@@ -150,7 +150,7 @@ def _keep_of_widths(scores: dict[str, Tensor], widths: dict[str, int], ratio: fl
     """``keep_by_ratio``, with the ratio in shares of ``widths``. What was silent before ranks lowest and so goes first."""
     keep = {}
     for group in [list(scores)] if scope == "global" else [[name] for name in scores]:
-        original, now = (sum(count[name] for name in group) for count in (widths, {n: len(v) for n, v in scores.items()}))
+        original, now = sum(widths[name] for name in group), sum(len(scores[name]) for name in group)
         share = max(0.0, 1 - (original - round(ratio * original)) / now)
         keep |= keep_by_ratio({name: scores[name] for name in group}, share, scope)
     return keep

@@ -8,13 +8,14 @@ run that was stopped goes on where it was. At the end the table is printed and d
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import pandas as pd
 import torch
+from train_checkpoints import RECIPES
 
 import attnprune_edu as ap
+from attnprune_edu.checkpoints import whole_or_not_at_all
 from attnprune_edu.schedules import channels_of, prune_to
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +40,7 @@ def dense_network(data: ap.ImageData, seed: int) -> torch.nn.Module:
     if not path.exists():
         torch.manual_seed(seed)
         model = ap.ArticleNet()
-        ap.train(model, data, epochs=16, seed=seed, progress=False)
+        ap.train(model, data, seed=seed, progress=False, **RECIPES[f"article-net-{data.name}"][1])
         ap.save_model(model, path, dtype=torch.float16)
     return ap.load_model(path)
 
@@ -62,9 +63,8 @@ def append(row: dict, path: Path) -> None:
     """Add ``row`` to the table at ``path``, sorted, whole or not at all."""
     table = pd.concat([pd.read_csv(path), pd.DataFrame([row])]) if path.exists() else pd.DataFrame([row])
     keys = [key for key in ("method", "pruning_ratio", "seed") if key in table]
-    unfinished = path.with_suffix(".part")
-    table.sort_values(keys).to_csv(unfinished, index=False, float_format="%.6g")
-    os.replace(unfinished, path)
+    with whole_or_not_at_all(path) as unfinished:
+        table.sort_values(keys).to_csv(unfinished, index=False, float_format="%.6g")
 
 
 def has(path: Path, **keys) -> bool:

@@ -53,6 +53,19 @@ def tiny_model(tiny_data) -> ap.ArticleNet:
 
 
 @pytest.fixture(scope="session")
+def train_tiny(tiny_data):
+    """A function (conv_channels, hidden) that returns a network which has learned ``tiny_data``."""
+
+    def trained(conv_channels, hidden):
+        torch.manual_seed(0)
+        model = ap.ArticleNet(conv_channels=conv_channels, hidden=hidden, num_classes=3, image_size=16)
+        ap.train(model, tiny_data, 12, batch_size=10, lr=0.01, progress=False)
+        return model
+
+    return trained
+
+
+@pytest.fixture(scope="session")
 def cifar10_npz(tmp_path_factory) -> Path:
     """The JPEG copy of CIFAR-10 in the Keras layout."""
     unpack = SHARED_DATA / "unpack.py"

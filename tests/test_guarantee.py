@@ -10,11 +10,8 @@ from attnprune_edu.guarantee import _next_ratio
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_data):
-    torch.manual_seed(0)
-    model = ap.ArticleNet(conv_channels=(8, 8), hidden=20, num_classes=3, image_size=16)
-    ap.train(model, tiny_data, 12, batch_size=10, lr=0.01, progress=False)
-    return model
+def trained(train_tiny):
+    return train_tiny((8, 8), 20)
 
 
 def simulate(holds_up_to, step=0.1, tolerance=0.025):

@@ -11,11 +11,8 @@ from attnprune_edu.masks import masks_of
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_data):
-    torch.manual_seed(0)
-    model = ap.ArticleNet(conv_channels=(4, 6), hidden=10, num_classes=3, image_size=16)
-    ap.train(model, tiny_data, 12, batch_size=10, lr=0.01, progress=False)
-    return model
+def trained(train_tiny):
+    return train_tiny((4, 6), 10)
 
 
 def hits(model, data):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .. import plots
+from ..evaluation import count_pairs
 from .picture_widget import PictureWidget, as_percent, choice
 
 MOST = 16  # pictures shown at once
@@ -16,9 +17,8 @@ def error_explorer(images: Tensor, labels: Tensor, scores: Tensor, class_names: 
     before softmax; ``class_names``: at least two, in the order of the scores.
     """
     _check(images, labels, scores, class_names)
-    classes = len(class_names)
-    confused = torch.bincount(labels * classes + scores.argmax(dim=1), minlength=classes**2).view(classes, classes)
-    row, column = divmod(int(confused.fill_diagonal_(-1).argmax()), classes)
+    confused = count_pairs(labels, scores.argmax(dim=1), len(class_names))
+    row, column = divmod(int(confused.fill_diagonal_(-1).argmax()), len(class_names))
     true, guess = choice(class_names, "true class"), choice(class_names, "the network says")
     true.value, guess.value = class_names[row], class_names[column]
     return PictureWidget(
@@ -44,9 +44,8 @@ def error_picture(
     total = int(of_class.sum())
     share = f" ({as_percent(len(such) / total)})" if total else ""
     shown = f"; the {MOST} that the network is surest of are shown" if len(such) > MOST else ""
-    return plots.png(
-        figure
-    ), f"Of {total:,} pictures of class {true}, the network names {len(such):,}{share} {guess}{shown}."
+    alt = f"Of {total:,} pictures of class {true}, the network names {len(such):,}{share} {guess}{shown}."
+    return plots.png(figure), alt
 
 
 def _check(images: Tensor, labels: Tensor, scores: Tensor, class_names: list[str]) -> None:

@@ -4,9 +4,8 @@ import functools
 from collections.abc import Callable, Sequence
 
 from .. import plots
+from ..sensitivity import RATIOS
 from .picture_widget import PictureWidget, share_slider
-
-RATIOS = tuple(tenths / 10 for tenths in range(10))
 
 
 def layer_explorer(
