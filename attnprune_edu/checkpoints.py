@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .masks import mask, mask_weights, masks_of, unmask, weight_masks_of
-from .models import ARCHITECTURES
+from .models import architecture_of, rebuild
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 # Masks are stored beside the weights: a prefix that says of which kind, and the name of the layer.
@@ -25,9 +25,7 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
     ``dtype`` stores the weights in that floating-point type, such as ``torch.float16`` for half the size; None stores them
     as they are. The file appears whole or not at all. Raises TypeError for a network that cannot be rebuilt from its widths.
     """
-    kind = type(model).__name__
-    if ARCHITECTURES.get(kind) is not type(model):
-        raise TypeError(f"model must be one of {', '.join(ARCHITECTURES)}, got {kind}")
+    architecture = architecture_of(model)
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
     tensors = {name: tensor.detach().cpu() for name, tensor in unmask(model).state_dict().items()}
@@ -35,7 +33,7 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     for prefix, (read, _) in _MASKS.items():
         tensors |= {prefix + name: keep.cpu() for name, keep in read(model).items()}
-    header = {"architecture": json.dumps({"class": kind, **model.architecture})}
+    header = {"architecture": json.dumps(architecture)}
 
     with whole_or_not_at_all(path) as unfinished:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=header)
@@ -76,7 +74,7 @@ def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
         with safe_open(path, framework="pt") as file:
             architecture = json.loads((file.metadata() or {})["architecture"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dictionary)
-        model = ARCHITECTURES[architecture.pop("class")](**architecture)
+        model = rebuild(architecture)
         keeps = {
             prefix: {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
             for prefix in _MASKS

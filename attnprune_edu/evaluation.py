@@ -7,7 +7,7 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from .data import ImageData
-from .training import accuracy, predict
+from .training import accuracy, evaluating, predict
 
 
 def evaluate(model: nn.Module, data: ImageData, split: str = "test", **options) -> pd.Series:
@@ -61,7 +61,14 @@ def confusion(model: nn.Module, data: ImageData, split: str = "test") -> pd.Data
 
 
 def count_pairs(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
-    """Count how often each true class is called each class: int64 (classes, classes) from two int64 (N,)."""
+    """Count how often each true class is called each class: int64 (classes, classes) from two int64 (N,).
+
+    Raises ValueError if a class is named that there is not, which a network with more outputs than classes may do.
+    """
+    if len(guesses) and guesses.max() >= classes:
+        raise ValueError(
+            f"guesses must lie between 0 and {classes - 1}, got {guesses.max()}: the network has too many outputs"
+        )
     return torch.bincount(labels * classes + guesses, minlength=classes**2).view(classes, classes)
 
 
@@ -77,7 +84,7 @@ def count_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
     Counted by ``torch.utils.flop_counter`` in convolutions and matrix products, with two operations to a MAC.
     """
     device = next(model.parameters()).device
-    with FlopCounterMode(display=False) as counter:
+    with evaluating(model), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, *image_shape, device=device))
     return counter.get_total_flops() // 2
 
@@ -95,10 +102,6 @@ def latency_ms(models: dict[str, nn.Module], data: ImageData, *, batch_size: int
         )
         for name, model in models.items()
     }
-    was_training = {name: model.training for name, model in models.items()}
-    for model in models.values():
-        model.eval()
-    turns = [{name: timer.timeit(2).mean * 1000 for name, timer in timers.items()} for _ in range(rounds + 1)]
-    for name, model in models.items():
-        model.train(was_training[name])
+    with evaluating(*models.values()):
+        turns = [{name: timer.timeit(2).mean * 1000 for name, timer in timers.items()} for _ in range(rounds + 1)]
     return pd.DataFrame(turns[1:])  # the first turn warms up

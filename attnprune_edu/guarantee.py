@@ -1,7 +1,6 @@
 """As small as it may be: the most compressed network whose accuracy stays within a given drop."""
 
 import copy
-import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -13,20 +12,24 @@ from torch import nn
 from .checkpoints import load_model, save_model, whole_or_not_at_all
 from .data import ImageData
 from .evaluation import count_params
+from .fingerprint import fingerprint
 from .importance import Criterion
-from .masks import unmask
+from .masks import masks_of
+from .models import architecture_of
 from .schedules import channels_of, prune_to
 from .training import accuracy, fine_tune
+
+SMALLEST_STEP = 0.001  # of a pruning ratio; a network with more than a thousand channels in a layer would hardly notice less
 
 
 @dataclass(frozen=True)
 class Guarantee:
     """What ``prune_with_guarantee`` found.
 
-    ``model``: the network; ``pruning_ratio``: share of the channels that is gone (0–1); ``reached``: False if nothing could
-    go, and then ``model`` is a copy of the dense network; ``path``: a row for each attempt, in order, with
-    ``pruning_ratio``, ``validation_accuracy`` (0–1), ``accepted``, ``params`` and ``seconds``; ``message``: the outcome in
-    a sentence.
+    ``model``: the network; ``pruning_ratio``: share of the channels that is gone (0–1), counted in the network; ``reached``:
+    False if nothing could go, and then ``model`` is a copy of the dense network; ``path``: a row for each attempt, in order,
+    with ``pruning_ratio`` (as asked for; what is gone is a whole number of channels), ``validation_accuracy`` (0–1),
+    ``accepted``, ``channels`` (those left), ``params`` and ``seconds``; ``message``: the outcome in a sentence.
     """
 
     model: nn.Module
@@ -64,18 +67,20 @@ def prune_with_guarantee(
     in ``prune_in_stages``.
 
     ``folder``: where each attempt is written down as soon as it is finished. Called again with the same arguments after an
-    interruption, the search goes on from there; that a function among them is the same, nobody can check. Needs a network
-    that ``save_model`` can write.
+    interruption, the search goes on from there. What it was asked is told by the arguments' ``fingerprint``.
 
-    Raises ValueError for a number outside its range or a ``folder`` that holds another search.
+    Raises ValueError for a number outside its range or a ``folder`` that holds another search, and with a ``folder``
+    TypeError for a network that ``save_model`` cannot write.
     """
-    for name, value in {"max_drop": max_drop, "step": step, "tolerance": tolerance}.items():
-        if not 0 < value < 1:
-            raise ValueError(f"{name} must lie between 0 and 1, got {value}")
+    if not 0 < max_drop < 1:
+        raise ValueError(f"max_drop must lie between 0 and 1, got {max_drop}")
+    for name, value in {"step": step, "tolerance": tolerance}.items():
+        if not SMALLEST_STEP <= value < 1:
+            raise ValueError(f"{name} must be at least {SMALLEST_STEP} and below 1, got {value}")
     how = {"criterion": criterion, "scope": scope, "repaired": repaired, "removed": removed, "seed": seed}
-    simple = {key: value for key, value in (how | training).items() if isinstance(value, int | float | str)}
-    settings = {"max_drop": max_drop, "epochs": epochs, "step": step, "tolerance": tolerance, **simple}
-    log = _Log(folder, settings | {"data": str(data), "model": _fingerprint(model)})
+    asked = {"max_drop": max_drop, "epochs": epochs, "step": step, "tolerance": tolerance, **how, **training}
+    asked.pop("progress", None)  # says nothing about the result
+    log = _Log() if folder is None else _LogInFolder(Path(folder), {"model": model, "data": data, **asked})
 
     widths, dense = channels_of(model), accuracy(model, data, "validation")
     best = log.best if log.best is not None else copy.deepcopy(model)
@@ -87,13 +92,19 @@ def prune_with_guarantee(
         row = {
             "pruning_ratio": ratio,
             "validation_accuracy": reached,
-            "accepted": reached >= dense - max_drop - 1e-9,  # 0.8 − 0.1 is a little more than 0.7
+            "accepted": bool(reached >= dense - max_drop - 1e-9),  # 0.8 − 0.1 is a little more than 0.7
+            "channels": _channels_left(attempt),
             "params": count_params(attempt),
             "seconds": time.perf_counter() - start,
         }
         best = attempt if row["accepted"] else best
         log.add(row, attempt)
-    return _outcome(best, dense, max_drop, log.path)
+    return _outcome(model, best, dense, max_drop, log.path)
+
+
+def _channels_left(model: nn.Module) -> int:
+    silent = sum(int((~stays).sum()) for stays in masks_of(model).values())
+    return sum(channels_of(model).values()) - silent
 
 
 def _next_ratio(path: list[dict], step: float, tolerance: float) -> float | None:
@@ -106,64 +117,70 @@ def _next_ratio(path: list[dict], step: float, tolerance: float) -> float | None
     return round((accepted + rejected) / 2, 6) if rejected - accepted > tolerance + 1e-9 else None
 
 
-def _outcome(best: nn.Module, dense: float, max_drop: float, path: list[dict]) -> Guarantee:
+def _outcome(model: nn.Module, best: nn.Module, dense: float, max_drop: float, path: list[dict]) -> Guarantee:
+    channels = _channels_left(model)
     table = pd.DataFrame(path)
-    accepted = table[table.accepted.astype(bool)]
+    pruned = table[table.channels < channels]  # a small ratio of few channels may be rounded to none
+    accepted = pruned[pruned.accepted.astype(bool)]
     tried = f"{len(path)} attempts"
+    if pruned.empty:
+        message = f"nothing to prune: every ratio is rounded to no channel at all ({tried}). The network is unchanged."
+        return Guarantee(copy.deepcopy(model), 0.0, False, table, message)
     if accepted.empty:
-        smallest = table.loc[table.pruning_ratio.idxmin()]
+        smallest = pruned.loc[pruned.pruning_ratio.idxmin()]
+        gone, lost = 1 - smallest.channels / channels, dense - smallest.validation_accuracy
         message = (
-            f"not reachable: even with {smallest.pruning_ratio:.1%} of the channels pruned the validation accuracy falls by "
-            f"{100 * (dense - smallest.validation_accuracy):.1f} points, more than {100 * max_drop:.1f}. The network is "
-            f"unchanged ({tried}). Allow a larger max_drop or more epochs."
+            f"not reachable: even with {gone:.1%} of the channels pruned the validation accuracy falls by {100 * lost:.1f} "
+            f"points, more than {100 * max_drop:.1f}. The network is unchanged ({tried}). Allow more loss or epochs."
         )
-        return Guarantee(best, 0.0, False, table, message)
+        return Guarantee(copy.deepcopy(model), 0.0, False, table, message)
     last = accepted.iloc[-1]
+    gone = 1 - last.channels / channels
     message = (
-        f"{last.pruning_ratio:.1%} of the channels pruned, validation accuracy {dense:.1%} → "
+        f"{gone:.1%} of the channels pruned, validation accuracy {dense:.1%} → "
         f"{last.validation_accuracy:.1%}, {int(last.params):,} parameters ({tried})"
     )
-    return Guarantee(best, float(last.pruning_ratio), True, table, message)
+    return Guarantee(best, float(gone), True, table, message)
 
 
 class _Log:
-    """The attempts so far, and the last accepted network; on disk if there is a folder."""
+    """The attempts so far, ``path``, and the last accepted network, ``best``."""
 
-    def __init__(self, folder: str | Path | None, settings: dict):
-        self.folder = None if folder is None else Path(folder)
-        self.settings, self.path, self.best = settings, [], None
-        if self.folder is None or not self._file.exists():
+    def __init__(self):
+        self.path: list[dict] = []
+        self.best: nn.Module | None = None
+
+    def add(self, row: dict, network: nn.Module) -> None:
+        self.path.append(row)
+
+
+class _LogInFolder(_Log):
+    """The same on disk, for a search that may be interrupted."""
+
+    def __init__(self, folder: Path, asked: dict):
+        super().__init__()
+        architecture_of(asked["model"])  # what cannot be saved should not first be searched for
+        self.folder, self.file = folder, folder / "search.json"
+        self.asked = {name: fingerprint(value) for name, value in asked.items()}
+        if not self.file.exists():
             return
-        stored = json.loads(self._file.read_text(encoding="utf-8"))
-        if different := [key for key in settings if stored["settings"].get(key) != settings[key]]:
+        stored = json.loads(self.file.read_text(encoding="utf-8"))
+        before = stored["asked"]
+        if different := [key for key in self.asked | before if self.asked.get(key) != before.get(key)]:
             raise ValueError(
-                f"folder {str(self.folder)!r} holds another search: {', '.join(different)} differ. Choose a new one."
+                f"folder {str(folder)!r} holds another search: {', '.join(different)} differ. Choose a new one."
             )
         self.path = stored["path"]
         if accepted := [number for number, row in enumerate(self.path) if row["accepted"]]:
             self.best = load_model(self._network(accepted[-1]))
-
-    @property
-    def _file(self) -> Path:
-        return self.folder / "search.json"
 
     def _network(self, number: int) -> Path:
         return self.folder / f"accepted-{number:02}.safetensors"
 
     def add(self, row: dict, network: nn.Module) -> None:
         """Note an attempt: first the network, then the line that refers to it, so that an interruption loses neither."""
-        self.path.append(row)
-        if self.folder is None:
-            return
+        super().add(row, network)
         if row["accepted"]:
             save_model(network, self._network(len(self.path) - 1))
-        with whole_or_not_at_all(self._file) as unfinished:
-            unfinished.write_text(json.dumps({"settings": self.settings, "path": self.path}, indent=1), encoding="utf-8")
-
-
-def _fingerprint(model: nn.Module) -> str:
-    """A short name for the weights of ``model``: another network gets another one."""
-    digest = hashlib.sha256()
-    for name, tensor in unmask(model).state_dict().items():
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+        with whole_or_not_at_all(self.file) as unfinished:
+            unfinished.write_text(json.dumps({"asked": self.asked, "path": self.path}, indent=1), encoding="utf-8")

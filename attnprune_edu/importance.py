@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from .attention import attention_scores
 from .data import ImageData
+from .dataflow import norms_behind
 from .masks import masks_of, unmask
-from .models import layers_with_channels, norms_behind
+from .models import layers_with_channels
 
 Criterion = str | Callable[[nn.Module], dict[str, Tensor]]
 
@@ -107,9 +108,14 @@ def _by_weights(score: Callable[..., Tensor]) -> Callable[..., dict[str, Tensor]
     @torch.no_grad()
     def criterion(model, live, **options):
         layers = layers_with_channels(model)
-        return {name: score(layers[name].weight[stays].flatten(1), **options) for name, stays in live.items()}
+        return {name: score(_exact(layers[name].weight[stays].flatten(1)), **options) for name, stays in live.items()}
 
     return criterion
+
+
+def _exact(weight: Tensor) -> Tensor:
+    """At least float32: half of that is too coarse to sum up in, and ``cdist`` does not know it."""
+    return weight.to(torch.promote_types(weight.dtype, torch.float32))
 
 
 def _attention(weight: Tensor, temperature: float, **_) -> Tensor:
@@ -135,12 +141,13 @@ def _random(weight: Tensor, generator: torch.Generator, **_) -> Tensor:
 
 def _bn_scale(model: nn.Module, live: dict[str, Tensor], **_) -> dict[str, Tensor]:
     norms = norms_behind(model)
-    if missing := [name for name in live if name not in norms or norms[name].weight is None]:
+    scales = {name: [norm.weight for norm in norms.get(name, ()) if norm.weight is not None] for name in live}
+    if unfit := [name for name, found in scales.items() if [scale.shape for scale in found] != [live[name].shape]]:
         raise ValueError(
-            f"criterion 'bn_scale' needs a batch normalisation with a scale directly behind each layer; {missing} have "
-            "none. Choose another criterion, or name them in ignored_layers."
+            f"criterion 'bn_scale' needs one normalisation with a scale for each channel behind each layer; {unfit} have "
+            "none, or several. Choose another criterion, or name them in ignored_layers."
         )
-    return {name: norms[name].weight[stays].abs() for name, stays in live.items()}
+    return {name: scales[name][0][stays].abs() for name, stays in live.items()}
 
 
 @torch.enable_grad()

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .models import layers_with_channels, norms_behind
+from .dataflow import norms_behind
+from .models import layers_with_channels
 from .thresholds import threshold_at
 
 
@@ -36,12 +37,13 @@ def mask(model: nn.Module, keep: dict[str, Tensor]) -> nn.Module:
     """Return a copy of ``model`` in which the channels that ``keep`` drops are silent: weights and bias read as zero.
 
     ``keep``: {name of a Conv2d or Linear: bool (channels,)}, True where the channel stays. Layers that ``keep`` does not
-    name are untouched. A batch normalisation directly behind a layer is masked with it, because its shift would make a
-    silent channel speak again. What was masked before stays masked. The copy holds its masks through training,
+    name are untouched. The scale and shift of a normalisation behind a layer are masked with it: otherwise its shift would
+    make a silent channel speak again. What was masked before stays masked. The copy holds its masks through training,
     ``copy.deepcopy``, ``state_dict`` and ``save_model``.
 
     Raises ValueError or TypeError that names the layer if ``keep`` does not fit the model or would silence a whole layer,
-    and ValueError if the model has batch normalisation but ``torch.fx`` cannot follow its forward pass.
+    and ValueError if the model has a normalisation that cannot be masked, because it has no scale and shift for each channel
+    or serves several layers, or if ``torch.fx`` cannot follow the forward pass to see what a normalisation follows.
     """
     masked = copy.deepcopy(model)
     mask_(masked, keep)
@@ -141,17 +143,18 @@ def _without_masks(model: nn.Module, value) -> nn.Module:
     for layer in plain.modules():
         if _mask_of(layer, ChannelMask, WeightMask) is not None:
             values = {name: value(layer, name).detach().clone() for name in layer.parametrizations}
+            trained = {name: masks.original.requires_grad for name, masks in layer.parametrizations.items()}
             # torch's remove_parametrizations would edit the layer's class, which a deep copy shares with its original.
             layer.__class__ = type(layer).__base__
             del layer.parametrizations
             for name, tensor in values.items():
-                layer.register_parameter(name, nn.Parameter(tensor))
+                layer.register_parameter(name, nn.Parameter(tensor, requires_grad=trained[name]))
     return plain
 
 
 def _add_masks(model: nn.Module, keep: dict[str, Tensor], kind: type) -> None:
     """Put masks on ``model``, or tighten those of the same kind; all are checked before the first is touched."""
-    norms = norms_behind(model) if keep and kind is ChannelMask else {}
+    norms = _norms_to_mask(model, keep) if keep and kind is ChannelMask else {}
     keep = {name: _combined(model, name, stays, kind) for name, stays in _checked(model, keep, kind).items()}
     for name, stays in keep.items():
         layer = model.get_submodule(name)
@@ -161,10 +164,30 @@ def _add_masks(model: nn.Module, keep: dict[str, Tensor], kind: type) -> None:
         new = kind(stays.to(layer.weight.device))
         masked = [(layer, "weight")]
         if kind is ChannelMask:
-            masked += [(layer, "bias")] + [(norms.get(name), part) for part in ("weight", "bias")]
+            masked += [(owner, part) for owner in norms.get(name, []) for part in ("weight", "bias")] + [(layer, "bias")]
         for owner, parameter in masked:
-            if getattr(owner, parameter, None) is not None:
+            if getattr(owner, parameter) is not None:
                 parametrize.register_parametrization(owner, parameter, new)
+
+
+def _norms_to_mask(model: nn.Module, keep: dict[str, Tensor]) -> dict[str, list[nn.Module]]:
+    """The normalisations behind the layers that ``keep`` names, whose scale and shift have an entry for each channel."""
+    behind = norms_behind(model)
+    found = {name: behind[name] for name in keep if name in behind}
+    names = {module: name for name, module in model.named_modules()}
+    for name, norms in found.items():
+        channels = len(model.get_submodule(name).weight)
+        for norm in norms:
+            if norm.weight is None or len(norm.weight) != channels:
+                raise ValueError(
+                    f"{names[norm]!r} normalises the {channels} channels of {name!r} but has no scale and shift for each; "
+                    "silent channels would speak again behind it, and cannot be masked"
+                )
+            if others := [other for other in behind if other != name and norm in behind[other]]:
+                raise ValueError(
+                    f"{names[norm]!r} normalises both {name!r} and {others[0]!r}; masked for one, it would silence the other"
+                )
+    return found
 
 
 def _mask_of(layer: nn.Module, *kinds: type) -> ChannelMask | None:

@@ -1,9 +1,7 @@
 """Networks that can be rebuilt from a few numbers, so that a pruned one can be stored and loaded without pickle."""
 
-import torch.fx
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class ArticleNet(nn.Module):
@@ -70,57 +68,23 @@ def layers_with_channels(model: nn.Module) -> dict[str, nn.Module]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
 
 
-def norms_behind(model: nn.Module) -> dict[str, nn.Module]:
-    """Return {name of a Conv2d or Linear: the batch normalisation that directly follows it in the forward pass}.
-
-    Raises ValueError if ``model`` has batch normalisation but ``torch.fx`` cannot follow its forward pass.
-    """
-    modules = dict(model.named_modules())
-    if not any(isinstance(module, _BatchNorm) for module in modules.values()):
-        return {}
-    try:
-        followers = _followers(model)
-    except Exception as error:  # whatever a foreign forward raises when it is handed symbols
-        raise ValueError(
-            f"model has batch normalisation, but torch.fx cannot follow its forward pass to see what it follows: {error}"
-        ) from error
-    return {
-        name: modules[node.target]
-        for name, node in followers
-        if node.op == "call_module" and isinstance(modules[node.target], _BatchNorm)
-    }
-
-
-def layers_before_relu(model: nn.Module) -> set[str]:
-    """Return the names of the Conv2d and Linear layers whose output goes straight into a ReLU, and nowhere else.
-
-    Empty if ``torch.fx`` cannot follow the forward pass of ``model``.
-    """
-    modules = dict(model.named_modules())
-    methods, functions = {"relu", "relu_"}, {torch.relu, torch.relu_, F.relu, F.relu_}
-
-    def is_relu(node):
-        kinds = {"call_method": methods, "call_function": functions}
-        return node.target in kinds.get(node.op, ()) or (
-            node.op == "call_module" and isinstance(modules[node.target], nn.ReLU)
-        )
-
-    try:
-        followers = _followers(model)
-    except Exception:  # whatever a foreign forward raises when it is handed symbols
-        return set()
-    return {name for name, _ in followers} - {name for name, node in followers if not is_relu(node)}
-
-
-def _followers(model: nn.Module) -> list[tuple[str, torch.fx.Node]]:
-    """(name of a Conv2d or Linear, one that takes its output), each pair, found by ``torch.fx``, which runs no numbers."""
-    layers = layers_with_channels(model)
-    return [
-        (source.target, node)
-        for node in torch.fx.Tracer().trace(model).nodes
-        for source in node.all_input_nodes
-        if source.op == "call_module" and source.target in layers
-    ]
-
-
 ARCHITECTURES = {"ArticleNet": ArticleNet}
+
+
+def architecture_of(model: nn.Module) -> dict:
+    """Return what ``rebuild`` needs to know of ``model``; TypeError if it is no network of ``ARCHITECTURES``."""
+    kind = type(model).__name__
+    if ARCHITECTURES.get(kind) is not type(model):
+        raise TypeError(f"model must be one of {', '.join(ARCHITECTURES)}, got {kind}")
+    return {"class": kind, **model.architecture}
+
+
+def rebuild(architecture: dict) -> nn.Module:
+    """Return a network of ``architecture``: {"class": a name in ``ARCHITECTURES``, and the arguments of that class}.
+
+    Its weights are whatever torch begins with. Unlike a plain call, this leaves torch's random numbers as they were, so
+    that loading a network in the middle of an experiment does not change the experiment.
+    """
+    widths = dict(architecture)
+    with torch.random.fork_rng(devices=[]):
+        return ARCHITECTURES[widths.pop("class")](**widths)

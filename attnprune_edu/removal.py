@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from .masks import mask_weights, masks_of, unmask, weight_masks_of
-from .models import ArticleNet
+from .models import ArticleNet, architecture_of, rebuild
 
 
 @torch.no_grad()
@@ -15,7 +15,8 @@ def remove(masked: nn.Module) -> ArticleNet:
     is zero behind its ReLU, so the next layer loses nothing but products with zero. Layers without a mask keep their width.
     Masks on single weights go along.
 
-    Raises TypeError if ``masked`` is not an ``ArticleNet``, and ValueError if its output layer is masked.
+    Raises TypeError if ``masked`` is not an ``ArticleNet``, and ValueError if its output layer is masked or its masks leave
+    a layer no weight at all.
     """
     if not isinstance(masked, ArticleNet):
         raise TypeError(f"masked must be an ArticleNet, got {type(masked).__name__}")
@@ -29,7 +30,7 @@ def remove(masked: nn.Module) -> ArticleNet:
 
     conv1, conv2, hidden = kept("conv1"), kept("conv2"), kept("fc1")
     widths = {"conv_channels": (int(conv1.sum()), int(conv2.sum())), "hidden": int(hidden.sum())}
-    small = ArticleNet(**plain.architecture | widths).to(plain.conv1.weight)  # its device and type
+    small = rebuild(architecture_of(plain) | widths).to(plain.conv1.weight)  # its device and type
 
     # The flatten lays each channel of conv2 out as a run of positions, 25 for 32×32 images: they go or stay together.
     positions = plain.fc1.in_features // plain.conv2.out_channels
@@ -41,5 +42,9 @@ def remove(masked: nn.Module) -> ArticleNet:
         old, new = plain.get_submodule(name), small.get_submodule(name)
         new.weight.copy_(old.weight[outputs][:, inputs])
         new.bias.copy_(old.bias[outputs])
+        new.weight.requires_grad_(old.weight.requires_grad)
+        new.bias.requires_grad_(old.bias.requires_grad)
     single = {name: keep[cuts[name][0]][:, cuts[name][1]] for name, keep in single.items()}
+    if empty := [name for name, keep in single.items() if not keep.any()]:
+        raise ValueError(f"the masks on channels and those on single weights together leave {empty} no weight")
     return mask_weights(small, single).train(masked.training)

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .data import ImageData, Images
+from .dataflow import layers_before_relu
 from .masks import before_masks, masks_of, weight_masks_of
-from .models import layers_before_relu, layers_with_channels
-from .training import predict
+from .models import layers_with_channels
+from .training import evaluating, predict
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
+ROWS = 2000  # at a time in double precision, for the same reason
 
 
 def repair(
@@ -73,21 +75,21 @@ def repair(
             raise ValueError(
                 "masked has nothing but zeros behind its masks, as after load_model; hand over the dense network"
             )
-    dense = copy.deepcopy(dense).eval()
-    repaired = copy.deepcopy(masked).eval()
+    dense, repaired = copy.deepcopy(dense).eval(), copy.deepcopy(masked)
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(data.train.labels), generator=generator)[:images]
     calibration = Images(data.train.images[chosen], data.train.labels[chosen])
     device = next(repaired.parameters()).device
     batches = [data.normalize(batch.to(device)) for batch in calibration.images.split(BATCH)]
     before_relu = layers_before_relu(dense)
-    for name, layer in layers_with_channels(repaired).items():
-        if getattr(layer, "groups", 1) == 1:
-            rows = list(_rows(repaired, dense, name, batches, positions, generator))
-            if rows:
-                _solve(layer, *map(torch.cat, zip(*rows, strict=True)), ridge, rounds if name in before_relu else 1)
+    with evaluating(repaired):
+        for name, layer in layers_with_channels(repaired).items():
+            if getattr(layer, "groups", 1) == 1:
+                rows = list(_rows(repaired, dense, name, batches, positions, generator))
+                if rows:
+                    _solve(layer, *map(torch.cat, zip(*rows, strict=True)), ridge, rounds if name in before_relu else 1)
     before, after = (_hits(network, data, calibration) for network in (masked, repaired))
-    return (repaired if after >= before else copy.deepcopy(masked)).train(masked.training)
+    return repaired if after >= before else copy.deepcopy(masked)
 
 
 @torch.no_grad()
@@ -100,10 +102,12 @@ def _solve(layer: nn.Module, x: Tensor, y: Tensor, ridge: float, rounds: int) ->
     start = torch.cat([weight[outputs][:, inputs], bias[outputs][:, None]], dim=1)  # the bias as the weight of a constant 1
     x, y = F.pad(x[:, inputs], (0, 1), value=1.0), y[:, outputs]
 
-    squares = (x.T @ x).double()
+    squares = sum(part.T @ part for part in map(Tensor.double, x.split(ROWS)))  # in single precision a small ridge is lost
     penalty = torch.full_like(squares[0], ridge * max(squares.diagonal()[:-1].mean().item(), 1e-12))
     penalty[-1] = 1e-6 * squares[-1, -1]  # the bias moves freely: most of what silence takes away is a constant
-    factor = torch.linalg.cholesky(squares + penalty.diag())
+    factor, failed = torch.linalg.cholesky_ex(squares + penalty.diag())
+    if failed:
+        raise ValueError(f"ridge is too small for what these images decide; got {ridge}")
     solution = start
     for _ in range(rounds):
         wanted = torch.where(y > 0, y, (x @ solution.T).clamp(max=0)) if rounds > 1 else y
@@ -129,11 +133,25 @@ def _rows(
         if number == 0 and torch.equal(x, before):
             return
         if isinstance(layer, nn.Conv2d):
-            window = {key: getattr(layer, key) for key in ("kernel_size", "dilation", "padding", "stride")}
-            x, y = F.unfold(x, **window), y.flatten(2)  # (images, inputs, positions), (images, outputs, positions)
+            window = {key: getattr(layer, key) for key in ("kernel_size", "dilation", "stride")}
+            x = F.unfold(_padded(layer, x), **window)  # (images, inputs, positions)
+            y = y.flatten(2)  # (images, outputs, positions)
             chosen = torch.randperm(x.shape[2], generator=generator)[:positions].to(x.device)
             x, y = (values[:, :, chosen].transpose(1, 2) for values in (x, y))
         yield x.flatten(0, -2), y.flatten(0, -2)
+
+
+def _padded(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """``x`` (images, channels, height, width) with the margin that the convolution ``layer`` gives it."""
+    if layer.padding == "valid":
+        return x
+    if layer.padding == "same":  # where the margin is odd, the larger half is on the right and below
+        margins = [dilation * (size - 1) for dilation, size in zip(layer.dilation, layer.kernel_size, strict=True)]
+        sides = [(margin // 2, margin - margin // 2) for margin in margins]
+    else:
+        sides = [(padding, padding) for padding in layer.padding]
+    (top, bottom), (left, right) = sides
+    return F.pad(x, (left, right, top, bottom), mode=layer.padding_mode.replace("zeros", "constant"))
 
 
 class _Reached(Exception):  # noqa: N818, a way out and not an error

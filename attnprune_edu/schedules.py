@@ -4,11 +4,12 @@ import time
 from typing import NamedTuple
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from .data import ImageData
 from .importance import Criterion, prunable_layers, score
-from .masks import mask, mask_
+from .masks import mask, mask_, masks_of
 from .removal import remove
 from .repair import repair
 from .thresholds import keep_by_ratio
@@ -119,7 +120,7 @@ class AttentionPruner:
         row["pruning_ratio"] = self.ratios[min(row["epoch"], len(self.ratios)) - 1]
         if row["epoch"] <= len(self.ratios):
             scores = score(model, self.criterion, seed=self.seed)
-            mask_(model, _keep_of_widths(scores, channels_of(model), row["pruning_ratio"], self.scope))
+            mask_(model, _keep_of_widths(model, scores, channels_of(model), row["pruning_ratio"], self.scope))
 
 
 def channels_of(model: nn.Module) -> dict[str, int]:
@@ -140,17 +141,24 @@ def prune_to(
     seed: int = 0,
 ) -> nn.Module:
     """Return ``model`` without the share ``pruning_ratio`` of its original ``widths``; part of it may be gone already."""
-    masked = mask(model, _keep_of_widths(score(model, criterion, data, seed), widths, pruning_ratio, scope))
+    masked = mask(model, _keep_of_widths(model, score(model, criterion, data, seed), widths, pruning_ratio, scope))
     if repaired:
         masked = repair(masked, data, dense=model, seed=seed)
     return remove(masked) if removed else masked
 
 
-def _keep_of_widths(scores: dict[str, Tensor], widths: dict[str, int], ratio: float, scope: str) -> dict[str, Tensor]:
-    """``keep_by_ratio``, with the ratio in shares of ``widths``. What was silent before ranks lowest and so goes first."""
+def _keep_of_widths(
+    model: nn.Module, scores: dict[str, Tensor], widths: dict[str, int], ratio: float, scope: str
+) -> dict[str, Tensor]:
+    """``keep_by_ratio``, with the ratio in shares of ``widths`` and only what is not silent yet to choose from."""
+    if unknown := scores.keys() - widths.keys():
+        raise ValueError(f"criterion scored {sorted(unknown)}, but the prunable layers of this model are {list(widths)}")
+    silent = {name: ~stays.cpu() for name, stays in masks_of(model).items()}
+    live = {name: ~silent.get(name, torch.zeros(len(values), dtype=torch.bool)) for name, values in scores.items()}
     keep = {}
     for group in [list(scores)] if scope == "global" else [[name] for name in scores]:
-        original, now = sum(widths[name] for name in group), sum(len(scores[name]) for name in group)
+        original, now = sum(widths[name] for name in group), sum(int(live[name].sum()) for name in group)
         share = max(0.0, 1 - (original - round(ratio * original)) / now)
-        keep |= keep_by_ratio({name: scores[name] for name in group}, share, scope)
+        for name, stays in keep_by_ratio({name: scores[name][live[name]] for name in group}, share, scope).items():
+            keep[name] = live[name].masked_scatter(live[name], stays)
     return keep

@@ -46,6 +46,19 @@ def test_accuracy_counts_right_answers_and_leaves_the_mode_alone(tiny_model, tin
     assert model.training
 
 
+def test_measuring_changes_nothing_in_the_network(tiny_data):
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 16), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4, 3)
+    )
+    model.train()[1].eval()  # a frozen norm in a network that trains
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    count_macs(model, tiny_data.image_shape)
+    latency_ms({"model": model}, tiny_data, batch_size=2, rounds=1)
+    ap.accuracy(model, tiny_data)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert [module.training for module in model.modules()] == [True, True, False, True, True]
+
+
 def test_latency_has_a_row_per_round_and_sees_a_slow_network(tiny_model, tiny_data):
     class Slow(torch.nn.Module):
         def __init__(self, model):
@@ -79,3 +92,5 @@ def test_confusion_counts_every_image_once_in_the_row_of_its_class(tiny_model, t
     assert table.to_numpy().trace() / 30 == pytest.approx(ap.accuracy(tiny_model, tiny_data))
     with pytest.raises(ValueError, match="'exam'"):
         ap.confusion(tiny_model, tiny_data, "exam")
+    with pytest.raises(ValueError, match="guesses must lie between 0 and 2"):
+        ap.confusion(ap.ArticleNet((4, 4), 5, num_classes=90, image_size=16), tiny_data)

@@ -152,18 +152,36 @@ def test_nothing_leaks_through_a_batch_norm(tiny_data, training):
     assert type(unmask(masked)[1]) is nn.BatchNorm2d and (unmask(masked)[1].bias[1] == 0)
 
 
-def test_a_norm_is_found_by_the_data_flow_not_by_its_place_in_the_file():
-    class Crossed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
-            self.norm_of_b, self.norm_of_a = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+def test_what_cannot_be_masked_is_refused():
+    keep = {"0": torch.tensor([True, True, True, False])}
+    for norm in (nn.BatchNorm2d(4, affine=False), nn.GroupNorm(2, 4, affine=False), nn.LayerNorm([5, 5])):
+        with pytest.raises(ValueError, match=r"'2' normalises the 4 channels of '0' but has no scale and shift for each"):
+            ap.mask(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), norm), keep)
+    norm = nn.BatchNorm2d(4)
+    with pytest.raises(ValueError, match=r"'1' normalises both '0' and '2'"):
+        ap.mask(nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.Conv2d(4, 4, 3), norm), keep)
 
-        def forward(self, x):
-            return self.norm_of_b(self.b(self.norm_of_a(self.a(x)).relu()))
 
-    masked = ap.mask(Crossed(), {"a": torch.tensor([True, True, True, False])})
-    assert masked.norm_of_a.weight[3] == 0 and (masked.norm_of_b.weight != 0).all()
+def test_frozen_parameters_stay_frozen(tiny_model, keep):
+    tiny_model.conv1.weight.requires_grad_(False)
+    masked = ap.mask(tiny_model, keep)
+    for network in (unmask(masked), ap.remove(masked)):
+        assert [name for name, tensor in network.named_parameters() if not tensor.requires_grad] == ["conv1.weight"]
+
+
+def test_removal_leaves_torchs_random_numbers_alone(tiny_model, keep, tmp_path):
+    before = torch.get_rng_state()
+    small = ap.remove(ap.mask(tiny_model, keep))
+    ap.load_model(ap.save_model(small, tmp_path / "small.safetensors"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_masks_that_leave_a_layer_nothing_are_named(tiny_model):
+    first = torch.zeros(4, 3, 5, 5, dtype=torch.bool)
+    first[0] = True  # of the weights nothing but the first filter stays, and this filter goes
+    masked = ap.mask(ap.mask_weights(tiny_model, {"conv1": first}), {"conv1": torch.tensor([False, True, True, True])})
+    with pytest.raises(ValueError, match=r"together leave \['conv1'\] no weight"):
+        ap.remove(masked)
 
 
 def test_a_forward_pass_that_cannot_be_followed_is_named():
@@ -175,7 +193,7 @@ def test_a_forward_pass_that_cannot_be_followed_is_named():
         def forward(self, x):
             return self.norm(self.conv(x)) if x.sum() > 0 else x
 
-    with pytest.raises(ValueError, match=r"batch normalisation, but torch\.fx cannot follow"):
+    with pytest.raises(ValueError, match=r"normalisation layers, but torch\.fx cannot follow"):
         ap.mask(Choosy(), {"conv": torch.tensor([True, True, True, False])})
 
 

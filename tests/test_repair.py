@@ -77,32 +77,6 @@ def test_behind_a_relu_only_what_passes_is_matched(tiny_data):
     assert errors[1] < 0.9 * errors[0] < (passed(masked) - passed(model)).square().mean()
 
 
-def test_where_a_relu_stands_is_read_from_the_data_flow(tiny_model):
-    from attnprune_edu.models import layers_before_relu
-
-    assert layers_before_relu(tiny_model) == {"conv1", "conv2", "fc1"}
-    chain = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Linear(4, 2))
-    assert layers_before_relu(chain) == {"0"}
-    assert layers_before_relu(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GELU())) == set()
-
-    class Both(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 1)
-
-        def forward(self, x):
-            x = self.conv(x)
-            return x.relu() + x
-
-    assert layers_before_relu(Both()) == set(), "what also goes elsewhere counts below zero too"
-
-    class Choosy(nn.Module):
-        def forward(self, x):
-            return x if x.sum() > 0 else -x
-
-    assert layers_before_relu(Choosy()) == set()
-
-
 def test_dead_channels_are_survived_and_left_alone(trained, tiny_data):
     model = copy.deepcopy(trained)
     with torch.no_grad():
@@ -134,6 +108,29 @@ def test_strides_padding_dilation_and_norms_are_understood(tiny_data):
     error = {name: (net(images) - model(images)).square().mean() for name, net in {"plain": masked, "rep": repaired}.items()}
     assert error["rep"] < 0.5 * error["plain"]
     assert torch.equal(repaired[5].weight, model[5].weight), "a convolution with groups is left alone"
+
+
+@pytest.mark.parametrize("margin", [{"padding": "same"}, {"padding": "valid"}, {"padding": 2, "padding_mode": "reflect"}])
+def test_the_margin_of_a_convolution_is_its_own(tiny_data, margin):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 4, **margin), nn.Flatten(), nn.LazyLinear(3)).eval()
+    images = tiny_data.normalize(tiny_data.test.images)
+    model(images)
+    ap.train(model, tiny_data, 8, batch_size=10, progress=False)
+    masked = ap.mask(model, {"0": torch.tensor([True, True, False, True, True, False])})
+    repaired = ap.repair(masked, tiny_data, positions=200, ridge=1e-6)
+    x = masked[:2](images)
+    plain, found = ((network[2](x) - model[:3](images)).square().mean() for network in (masked, repaired))
+    assert found < 0.6 * plain
+
+
+def test_a_frozen_norm_stays_frozen(tiny_data):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3)).train()
+    model[1].eval()
+    masked = ap.mask(model, {"0": torch.tensor([True, True, False, True])})
+    modes = [module.training for module in masked.modules()]
+    repaired = ap.repair(masked, tiny_data)
+    assert [module.training for module in masked.modules()] == [module.training for module in repaired.modules()] == modes
 
 
 def test_the_dense_network_may_be_handed_over(trained, tiny_data):
@@ -168,6 +165,8 @@ def test_bad_input_is_named(tiny_model, tiny_data, tmp_path):
         ap.repair(ap.load_model(ap.save_model(masked, tmp_path / "masked.safetensors")), tiny_data)
     with pytest.raises(ValueError, match="ridge must be above 0, got 0"):
         ap.repair(masked, tiny_data, ridge=0)
+    with pytest.raises(ValueError, match="ridge is too small"):
+        ap.repair(masked, tiny_data, ridge=1e-30, images=2, positions=1)
 
 
 def test_half_of_the_embedded_networks_channels_are_made_up_for(shapes_data):

@@ -90,6 +90,32 @@ def test_a_function_of_the_model_may_be_the_criterion(tiny_model, tiny_data):
     assert masks_of(pruned.model)["fc1"].tolist() == [False] * 3 + [True] * 7 and set(masks_of(pruned.model)) == {"fc1"}
 
 
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("criterion", ["attention_signed", "by hand"])
+def test_what_is_silent_is_no_candidate_any_more(tiny_model, tiny_data, criterion, removed):
+    """Also where all live channels rank below zero, and where a function gives the silent ones a high rank."""
+
+    def by_hand(model):
+        return {
+            name: -layer.weight.detach().flatten(1).abs().mean(dim=1)
+            for name, layer in model.named_children()
+            if name != "pool"
+        }
+
+    def without_output(model):
+        return {name: values for name, values in by_hand(model).items() if name != "fc2"}
+
+    with torch.no_grad():
+        for layer in (tiny_model.conv1, tiny_model.conv2, tiny_model.fc1):
+            layer.weight.copy_(-1 - torch.rand(len(layer.weight), *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight))
+    chosen = without_output if criterion == "by hand" else criterion
+    how = {"epochs": 2, "scope": "global", "criterion": chosen, "progress": False, "removed": removed}
+    pruned = ap.prune_in_stages(tiny_model, tiny_data, 0.4, 2, lr=1e-6, **how).model
+    assert sum((channels_of(pruned) if removed else kept(pruned)).values()) == 12
+    with pytest.raises(ValueError, match=r"criterion scored \['fc2'\], but the prunable layers"):
+        ap.prune_in_stages(tiny_model, tiny_data, 0.6, **how | {"criterion": by_hand})
+
+
 def test_the_pruner_prunes_after_each_epoch_and_nothing_comes_back(tiny_model, tiny_data):
     seen = []
     pruner = ap.AttentionPruner(0.5, epochs=3)

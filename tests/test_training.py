@@ -92,11 +92,18 @@ def test_a_callback_that_raises_leaves_the_model_in_order(tiny_data):
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"epochs": 0}, "epochs=0"), ({"batch_size": 0}, "batch_size=0"), ({"lr": 0}, "lr must be above 0, got 0")],
+    [
+        ({"epochs": 0}, "epochs=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"lr": 0}, "lr must be above 0, got 0"),
+        ({"weight_decay": -1}, "weight_decay value: -1"),
+    ],
 )
-def test_bad_numbers_are_named(tiny_data, options, says):
+def test_bad_numbers_are_named_and_leave_the_model_as_it_was(tiny_data, options, says):
+    model = fresh(tiny_data)
     with pytest.raises(ValueError, match=says):
-        ap.train(fresh(tiny_data), tiny_data, **({"epochs": 1} | options))
+        ap.train(model, tiny_data, **({"epochs": 1} | options))
+    assert model.conv2.weight.is_contiguous()
 
 
 def test_a_model_with_nothing_to_train_is_named(tiny_data):
@@ -159,6 +166,21 @@ def test_weight_rewinding_goes_back_behind_the_masks(tiny_data):
     assert torch.allclose(masked.fc2.bias, early["fc2.bias"], atol=1e-6) and (masked.conv1.weight[2:] == 0).all()
     with pytest.raises(ValueError, match=r"rewind\.weights does not fit .*'conv1\.weight'"):
         ap.fine_tune(ap.remove(masked), tiny_data, 1, rewind=ap.Rewind(5, weights=early), progress=False)
+
+
+def test_weight_rewinding_takes_the_statistics_of_the_norms_along(tiny_data):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 5), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.LazyLinear(3)
+    )
+    model(tiny_data.normalize(tiny_data.test.images))
+    early = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    ap.train(model, tiny_data, 2, progress=False)
+    masked = ap.mask(model, {"0": torch.tensor([True, True, False, False])})
+    seen = []
+    masked[1].register_forward_pre_hook(lambda norm, _: seen.append(norm.running_mean.clone()))
+    ap.fine_tune(masked, tiny_data, 1, rewind=ap.Rewind(100, weights=early), progress=False)
+    assert torch.equal(seen[0], early["1.running_mean"]) and (masked[0].weight[2:] == 0).all()
 
 
 def test_a_callback_may_add_to_the_row(tiny_data):
