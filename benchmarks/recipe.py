@@ -24,7 +24,7 @@ from attnprune_edu.training import flip_and_crop
 TABLE = ROOT / "attnprune_edu" / "results" / "recipe.csv"
 NETWORKS = ROOT / "build" / "recovery"
 KEPT = {"conv1": 16, "conv2": 32, "fc1": 180}
-TRAINING = {"epochs": 80, "lr": 0.003, "augment": functools.partial(flip_and_crop, padding=2)}
+TRAINING = {"epochs": 60, "lr": 0.003, "augment": functools.partial(flip_and_crop, padding=2)}
 
 
 class Bfloat16(torch.nn.Module):

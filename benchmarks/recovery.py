@@ -4,7 +4,8 @@
 
 For each seed there is a dense ArticleNet: seed 0 is the network that ships with the package, the others are trained here in
 the same way and kept in build/recovery/. Every finished cell goes to attnprune_edu/results/recovery.csv at once, so that a
-run that was stopped goes on where it was; let only one run at a time. At the end the table is printed and drawn: benchmarks/pictures/recovery.png.
+run that was stopped goes on where it was; let only one run at a time. At the end the table is printed, and drawn as
+benchmarks/pictures/recovery.png.
 """
 
 import argparse

@@ -63,6 +63,7 @@ def test_every_figure_is_drawn(tiny_data, tiny_model):
         plots.plot_sensitivity(SENSITIVITY.iloc[:1]),
         plots.plot_history({"dense": HISTORY, "pruned": HISTORY.iloc[:2]}),
         plots.plot_spread(RUNS, **SPREAD, percent="xy", mark=0.5, reference=("dense", 0.8)),
+        plots.plot_ranges(RUNS, "accuracy", "method", y_label="accuracy"),
         plots.plot_layers({"conv1": 2, "conv2": 6}, {"conv1": 4, "conv2": 6}, {"MACs left": 0.4}),
     ):
         assert is_drawn(figure)
@@ -78,6 +79,9 @@ def test_bars_carry_their_values():
     axis = plots.plot_accuracies({"dense": 0.783, "pruned": 0.25}).axes[0]
     assert [bar.get_height() for bar in axis.patches] == pytest.approx([78.3, 25.0])
     assert [text.get_text() for text in axis.texts] == ["78.3 %", "25.0 %"]
+    axis = plots.plot_accuracies({"pruned": 0.25}, chance=0.1, reference=("dense", 0.783)).axes[0]
+    assert texts(axis) == ["25.0 %", "guessing", "dense"]
+    assert [line.get_ydata()[0] for line in axis.lines] == pytest.approx([10, 78.3])
 
 
 def test_kept_and_pruned_differ_by_more_than_colour():
@@ -90,6 +94,7 @@ def test_kept_and_pruned_differ_by_more_than_colour():
 
 def test_lines_differ_by_more_than_colour_and_a_point_can_be_marked():
     curves = dict.fromkeys("abcdef", CURVE)
+    assert texts(plots.plot_lines(curves, "x", "y", reference=("dense", 0.9)).axes[0]) == ["dense"]
     axis = plots.plot_lines(curves, "x", "y", percent="xy", mark=("b", 0.5)).axes[0]
     lines, marked = axis.lines[:6], axis.lines[6]
     assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 6
@@ -183,6 +188,18 @@ def test_a_spread_shows_mean_lowest_and_highest():
     assert [bar[:, 1].tolist() for bar in bars] == [pytest.approx([low, low + 0.02]) for low in (0.75, 0.7, 0.65)]
     assert len({collection.get_segments()[0][0, 0] for collection in axis.collections}) == 3, "bars do not hide each other"
     assert axis.lines[-2].get_xdata() == [0.5, 0.5] and axis.lines[-1].get_ydata() == [0.8, 0.8] and texts(axis) == ["dense"]
+
+
+def test_ranges_show_small_differences():
+    axis = plots.plot_ranges(RUNS[RUNS.pruning_ratio == 0.5], "accuracy", "method", y_label="accuracy").axes[0]
+    assert labels(axis.get_yticklabels()) == ["attention", "random", "L1"] and texts(axis) == ["71.0%", "51.0%", "61.0%"]
+    bars = [collection.get_segments()[0] for collection in axis.collections]
+    assert [bar[:, 0].tolist() for bar in bars] == [pytest.approx(ends) for ends in ([0.7, 0.72], [0.5, 0.52], [0.6, 0.62])]
+    low, high = axis.get_xlim()
+    assert 0.4 < low < 0.5 and 0.72 < high < 0.8
+    order = pd.Categorical(RUNS.method, ["L1", "attention", "random"])
+    axis = plots.plot_ranges(RUNS.assign(method=order).query("method != 'attention'"), "accuracy", "method", y_label="")
+    assert labels(axis.axes[0].get_yticklabels()) == ["L1", "random"]
 
 
 def test_layers_are_filled_as_far_as_they_are_kept():

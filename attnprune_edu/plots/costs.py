@@ -5,25 +5,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from .style import KEPT, ORANGE, PRUNED, SKY, clean
+from .style import KEPT, ORANGE, PRUNED, SKY, clean, reference_line
 
 
-def plot_accuracies(accuracies: dict[str, float], chance: float | None = None) -> Figure:
-    """Draw {what: accuracy (0–1)} as bars with their values; a dashed line marks ``chance``, what guessing would reach."""
+def plot_accuracies(
+    accuracies: dict[str, float], chance: float | None = None, reference: tuple[str, float] | None = None
+) -> Figure:
+    """Draw {what: accuracy (0–1)} as bars with their values.
+
+    Dashed lines mark ``chance``, what guessing would reach, and ``reference``, (label, accuracy).
+    """
     figure = Figure(figsize=(1.6 * len(accuracies) + 1.5, 3))
     axis = figure.subplots()
     bars = axis.bar(list(accuracies), [100 * value for value in accuracies.values()], width=0.6, **KEPT)
     axis.bar_label(bars, fmt="%.1f %%")
     if chance is not None:
-        axis.axhline(100 * chance, color="black", linestyle="--", linewidth=1)
-        axis.annotate(
-            "guessing",
-            (1, 100 * chance),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-        )
+        reference_line(axis, "guessing", 100 * chance)
+    if reference:
+        reference_line(axis, reference[0], 100 * reference[1])
     axis.set_ylim(0, 100)
     axis.set_ylabel("accuracy in %")
     clean(axis)

@@ -2,9 +2,9 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from .style import LINES, clean, in_percent
+from .style import LINES, clean, in_percent, reference_line
 
 
 def plot_lines(
@@ -15,13 +15,14 @@ def plot_lines(
     percent: str = "",
     log: bool = False,
     mark: tuple[str, float] | None = None,
+    reference: tuple[str, float] | None = None,
     axis=None,
 ) -> Figure:
     """Draw {name: {x: y}} as up to six lines, told apart by colour, dashes and markers; an empty name gets no legend.
 
     ``percent``: the axes, ``"x"``, ``"y"`` or ``"xy"``, whose values are shares (0–1) to be shown from 0 to 100 %.
     ``log``: a logarithmic x axis. ``mark``: (name, x) of a point that gets a diamond and its value in percent.
-    Draws on ``axis`` if one is given. Returns the figure.
+    ``reference``: (label, y) of a dashed horizontal line. Draws on ``axis`` if one is given. Returns the figure.
     """
     if not 1 <= len(curves) <= len(LINES) or not all(curves.values()):
         raise ValueError(f"curves must be 1 to {len(LINES)} lines with at least one point each, got {curves}")
@@ -37,6 +38,8 @@ def plot_lines(
         axis.plot(x, y, color=styles[name]["color"], marker="D", markersize=10)
         readable = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # also where it covers the line
         axis.annotate(f"{y:.1%}", (x, y), xytext=(8, 10), textcoords="offset points", bbox=readable)
+    if reference:
+        reference_line(axis, *reference)
     in_percent(axis, percent)
     if "y" not in percent:
         axis.set_ylim(bottom=min(0, *(y for curve in curves.values() for y in curve.values())))
@@ -99,8 +102,7 @@ def plot_spread(
         low, high = table[column].min(), table[column].max()
         if letter in percent and not 0 <= low <= high <= 1:
             raise ValueError(f"{column!r} must hold shares from 0 to 1 to be shown in percent, got {low} to {high}")
-    categorical = isinstance(table[by].dtype, pd.CategoricalDtype)
-    names = list(table[by].cat.categories if categorical else table[by].unique())
+    names = lines_of(table[by])
     if len(names) > len(LINES):
         raise ValueError(f"{by!r} must have 1 to {len(LINES)} different values, got {len(names)}")
     if axis is None:
@@ -117,13 +119,38 @@ def plot_spread(
     if mark is not None:
         axis.axvline(mark, color="black", linewidth=0.8, zorder=0)
     if reference:
-        label, height = reference
-        axis.axhline(height, color="black", linestyle="--", linewidth=1, zorder=0)
-        axis.annotate(
-            label, (1, height), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points", va="center"
-        )
+        reference_line(axis, *reference)
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
     axis.legend(frameon=False, fontsize=9)
     clean(axis)
     return axis.figure
+
+
+def plot_ranges(table: pd.DataFrame, y: str, by: str, *, y_label: str, axis=None) -> Figure:
+    """Draw several runs, one a row of ``table``, as a point at their mean and a bar from the lowest to the highest.
+
+    One line of the figure for each value of ``by``, in the colours of ``plot_spread``. ``y``: a column of shares (0–1); the
+    axis shows no more of them than is needed, so that small differences can be seen. Draws on ``axis`` if one is given.
+    """
+    if axis is None:
+        axis = Figure(figsize=(4, 3.6)).subplots()
+    names = lines_of(table[by])
+    shown = [name for name in names if (table[by] == name).any()]
+    for place, name in enumerate(shown):
+        style, runs = LINES[names.index(name)], table.loc[table[by] == name, y]
+        axis.hlines(place, runs.min(), runs.max(), color=style["color"], linewidth=2.5, alpha=0.7)
+        axis.plot(runs.mean(), place, color=style["color"], marker=style["marker"], markersize=8)
+        axis.annotate(f"{runs.mean():.1%}", (runs.mean(), place), xytext=(0, 8), textcoords="offset points", ha="center")
+    axis.set_yticks(range(len(shown)), shown)
+    axis.set_ylim(len(shown) - 0.5, -0.7)  # from the top, with room for the first number
+    axis.margins(x=0.15)
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axis.set_xlabel(y_label)
+    clean(axis)
+    return axis.figure
+
+
+def lines_of(column: pd.Series) -> list:
+    """The values of ``column``, each a line: the categories in their order, or in the order in which they come."""
+    return list(column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique())

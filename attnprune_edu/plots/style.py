@@ -62,6 +62,13 @@ def in_percent(axis, percent: str) -> None:
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
+def reference_line(axis, label: str, height: float) -> None:
+    """Draw a dashed horizontal line with its ``label`` to the right of the axis."""
+    axis.axhline(height, color="black", linestyle="--", linewidth=1, zorder=0)
+    place = {"xycoords": ("axes fraction", "data"), "xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+    axis.annotate(label, (1, height), **place)
+
+
 def heat_map(axis, values: np.ndarray, texts: np.ndarray, low: float, high: float, **font) -> None:
     """Draw a matrix from dark at ``low`` to bright at ``high``, with ``texts``, one for each of its ``values``."""
     axis.imshow(values, cmap="cividis", vmin=low, vmax=high)

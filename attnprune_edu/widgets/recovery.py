@@ -2,8 +2,10 @@
 
 import ipywidgets
 import pandas as pd
+from matplotlib.figure import Figure
 
 from .. import plots
+from ..plots.curves import lines_of
 from .picture_widget import WIDE, PictureWidget, as_percent, share_slider
 
 
@@ -14,12 +16,14 @@ def recovery_explorer(
     by: str = "method",
     reference: tuple[str, float] | None = None,
 ) -> PictureWidget:
-    """Move along ``x`` and choose which lines to compare: their means and from where to where their runs reach.
+    """Move along ``x`` and choose which lines to compare, by their means and from where to where their runs reach.
+
+    On the right the runs at the chosen ``x`` alone, on an axis of their own.
 
     ``table``, ``reference``: as for ``plot_spread``; the columns ``x`` and ``y`` hold shares (0–1).
     """
     _check(table, x, y, by)
-    names = list(table[by].unique())
+    names = lines_of(table[by])
     boxes = {f"show {name}": ipywidgets.Checkbox(value=True, description=str(name), style=WIDE) for name in names}
 
     def draw(at, **ticked):
@@ -40,7 +44,7 @@ def recovery_picture(
 ) -> tuple[bytes, str]:
     """The picture behind ``recovery_explorer`` for one x and the ``chosen`` lines, and the sentence that describes it."""
     _check(table, x, y, by)
-    names = list(table[by].unique())
+    names = lines_of(table[by])
     if not chosen or not set(chosen) <= set(names):
         raise ValueError(f"chosen must be one or more of {names}, got {list(chosen)}")
     if at not in set(table[x]):
@@ -48,7 +52,12 @@ def recovery_picture(
     # Categorical, so that a line keeps its style while others come and go.
     rows = table[table[by].isin(chosen)].assign(**{by: lambda rows: pd.Categorical(rows[by], names)})
     x_label, y_label = x.replace("_", " "), y.replace("_", " ")
-    figure = plots.plot_spread(rows, x, y, by, x_label=x_label, y_label=y_label, percent="xy", mark=at, reference=reference)
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    plots.plot_spread(
+        rows, x, y, by, x_label=x_label, y_label=y_label, percent="xy", mark=at, reference=reference, axis=left
+    )
+    plots.plot_ranges(rows[rows[x] == at], y, by, y_label=f"{y_label} at {x_label} {as_percent(at)}", axis=right)
     here = rows[rows[x] == at].groupby(by, observed=True)[y].agg(["mean", "min", "max"])
     said = [
         f"{name} {here['mean'][name]:.1%} ({here['min'][name]:.1%}–{here['max'][name]:.1%})"
