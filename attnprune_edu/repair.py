@@ -17,7 +17,7 @@ from .data import ImageData, Images
 from .dataflow import layers_before_relu
 from .masks import before_masks, masks_of, weight_masks_of
 from .models import layers_with_channels
-from .training import evaluating, predict
+from .training import evaluating, fast_layout, predict
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
 ROWS = 2000  # at a time in double precision, for the same reason
@@ -80,7 +80,8 @@ def repair(
     chosen = torch.randperm(len(data.train.labels), generator=generator)[:images]
     calibration = Images(data.train.images[chosen], data.train.labels[chosen])
     device = next(repaired.parameters()).device
-    batches = [data.normalize(batch.to(device)) for batch in calibration.images.split(BATCH)]
+    layout = fast_layout(dense, data)
+    batches = [data.normalize(b.to(device)).contiguous(memory_format=layout) for b in calibration.images.split(BATCH)]
     before_relu = layers_before_relu(dense)
     with evaluating(repaired):
         for name, layer in layers_with_channels(repaired).items():

@@ -106,6 +106,20 @@ def test_bad_numbers_are_named_and_leave_the_model_as_it_was(tiny_data, options,
     assert model.conv2.weight.is_contiguous()
 
 
+def test_a_network_that_reshapes_by_view_is_trained_too(tiny_data):
+    class Older(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = torch.nn.Conv2d(3, 4, 5), torch.nn.Linear(4 * 12 * 12, 3)
+
+        def forward(self, x):
+            return self.fc(self.conv(x).relu().view(-1, 4 * 12 * 12))
+
+    model = Older()
+    history = ap.train(model, tiny_data, 8, batch_size=10, progress=False)
+    assert history.validation_accuracy.iloc[-1] == ap.accuracy(model, tiny_data, "validation") > 0.8
+
+
 def test_a_model_with_nothing_to_train_is_named(tiny_data):
     with pytest.raises(ValueError, match="no parameters to train"):
         ap.train(torch.nn.Flatten(), tiny_data, 1)
