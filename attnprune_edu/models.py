@@ -58,6 +58,118 @@ class ArticleNet(nn.Module):
         return self.fc2(x)  # (N, 10)
 
 
+class ResNet20(nn.Module):
+    """The residual network with 20 layers for CIFAR-10, with its widths free (He et al., CVPR 2016, arXiv:1512.03385, 4.2).
+
+    A first convolution, three stages of three blocks, the mean over all positions, and a linear layer. In each block
+    ``conv 3×3 → batch norm → ReLU → conv 3×3 → batch norm``, added to the block's input, then a ReLU. The second and the
+    third stage halve height and width; there a 1×1 convolution with batch norm brings the input to the new shape (option B
+    of the paper). 272,474 parameters, 2,752 of which are in these shortcuts.
+
+    ``stage_channels``: channels between the blocks of each stage, which the additions tie together. ``block_channels``:
+    those inside each block, three numbers for each stage. Raises ValueError if the widths do not fit or one is below 1.
+    """
+
+    def __init__(
+        self,
+        stage_channels: tuple[int, int, int] = (16, 32, 64),
+        block_channels: tuple[tuple[int, int, int], ...] = ((16,) * 3, (32,) * 3, (64,) * 3),
+        in_channels: int = 3,
+        num_classes: int = 10,
+    ):
+        super().__init__()
+        self.architecture = {
+            "stage_channels": list(stage_channels),
+            "block_channels": [list(widths) for widths in block_channels],
+            "in_channels": in_channels,
+            "num_classes": num_classes,
+        }
+        if len(stage_channels) != 3 or [len(widths) for widths in block_channels] != [3, 3, 3]:
+            raise ValueError(
+                "stage_channels must be three numbers and block_channels three times three, got "
+                f"stage_channels={stage_channels}, block_channels={block_channels}"
+            )
+        if min(*stage_channels, *(width for widths in block_channels for width in widths), in_channels, num_classes) < 1:
+            raise ValueError(f"every width must be at least 1, got {self.architecture}")
+        self.conv1 = nn.Conv2d(in_channels, stage_channels[0], kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stage_channels[0])
+        before = stage_channels[0]
+        for number, (channels, inside) in enumerate(zip(stage_channels, block_channels, strict=True), start=1):
+            blocks = []
+            for width in inside:
+                blocks.append(ResidualBlock(before, width, channels, stride=2 if number > 1 and not blocks else 1))
+                before = channels
+            self.add_module(f"stage{number}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(before, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, in_channels, height, width) to class scores (N, num_classes)."""
+        x = self.bn1(self.conv1(images)).relu()  # (N, 16, 32, 32)
+        x = self.stage3(self.stage2(self.stage1(x)))  # (N, 64, 8, 8)
+        return self.fc(x.mean(dim=(2, 3)))  # (N, 10)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions whose result is added to what came in; a part of ``ResNet20``."""
+
+    def __init__(self, in_channels: int, inside: int, channels: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, inside, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inside)
+        self.conv2 = nn.Conv2d(inside, channels, kernel_size=3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut = nn.Identity()
+        if stride > 1:
+            projection = nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, height, width) to (N, channels, height / stride, width / stride)."""
+        inside = self.bn1(self.conv1(x)).relu()
+        return (self.bn2(self.conv2(inside)) + self.shortcut(x)).relu()
+
+
+class VGG(nn.Module):
+    """A VGG with eleven layers and batch normalisation for 32×32 images, with its widths free.
+
+    Eight times ``conv 3×3 → batch norm → ReLU``, a 2×2 pooling behind the first, second, fourth, sixth and eighth, and a
+    linear layer (Simonyan and Zisserman, ICLR 2015, arXiv:1409.1556, network A; one linear layer in place of three, as is
+    usual for CIFAR-10). 9,228,362 parameters.
+
+    ``conv_channels``: output channels of the eight convolutions. Raises ValueError if there are not eight or one is below 1.
+    """
+
+    def __init__(
+        self,
+        conv_channels: tuple[int, ...] = (64, 128, 256, 256, 512, 512, 512, 512),
+        in_channels: int = 3,
+        num_classes: int = 10,
+    ):
+        super().__init__()
+        self.architecture = {
+            "conv_channels": list(conv_channels),
+            "in_channels": in_channels,
+            "num_classes": num_classes,
+        }
+        if len(conv_channels) != 8:
+            raise ValueError(f"conv_channels must be eight numbers, got {conv_channels}")
+        if min(*conv_channels, in_channels, num_classes) < 1:
+            raise ValueError(f"every width must be at least 1, got {self.architecture}")
+        layers: list[nn.Module] = []
+        before = in_channels
+        for number, channels in enumerate(conv_channels, start=1):
+            layers += [nn.Conv2d(before, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+            if number in (1, 2, 4, 6, 8):
+                layers.append(nn.MaxPool2d(2))
+            before = channels
+        self.features = nn.Sequential(*layers)
+        self.fc = nn.Linear(before, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (N, in_channels, 32, 32) to class scores (N, num_classes)."""
+        return self.fc(self.features(images).flatten(1))
+
+
 def _after_two(size: int) -> int:
     """Pixels left of ``size`` after two 5×5 convolutions without padding, each followed by 2×2 pooling."""
     return ((size - 4) // 2 - 4) // 2
@@ -68,7 +180,7 @@ def layers_with_channels(model: nn.Module) -> dict[str, nn.Module]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
 
 
-ARCHITECTURES = {"ArticleNet": ArticleNet}
+ARCHITECTURES = {kind.__name__: kind for kind in (ArticleNet, ResNet20, VGG)}
 
 
 def architecture_of(model: nn.Module) -> dict:

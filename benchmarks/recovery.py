@@ -41,7 +41,7 @@ def dense_network(data: ap.ImageData, seed: int) -> torch.nn.Module:
     if not path.exists():
         torch.manual_seed(seed)
         model = ap.ArticleNet()
-        ap.train(model, data, seed=seed, progress=False, **RECIPES[f"article-net-{data.name}"][1])
+        ap.train(model, data, seed=seed, progress=False, **RECIPES[f"article-net-{data.name}"].options)
         ap.save_model(model, path, dtype=torch.float16)
     return ap.load_model(path)
 
