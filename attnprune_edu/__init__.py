@@ -12,11 +12,11 @@ from .attention import attention_scores, attention_weights, normalize
 from .checkpoints import load_model, save_model
 from .data import ImageData, Images, load_data
 from .evaluation import compare, confusion, count_macs, count_params, evaluate
-from .groups import coupled_layers
+from .groups import AttentionImportance, couple, coupled_layers
 from .guarantee import Guarantee, prune_with_guarantee
 from .importance import importance
 from .masks import mask, mask_, mask_weights, prune_network, sparsity
-from .models import ArticleNet
+from .models import VGG, ArticleNet, ResNet20
 from .plots import show
 from .quiz import quiz
 from .removal import remove
@@ -38,13 +38,16 @@ from .training import Distillation, Rewind, accuracy, fine_tune, predict, train
 
 __version__ = "0.1.0"
 __all__ = [
+    "VGG",
     "ArticleNet",
+    "AttentionImportance",
     "AttentionPruner",
     "Distillation",
     "Guarantee",
     "ImageData",
     "Images",
     "Pruned",
+    "ResNet20",
     "Rewind",
     "Threshold",
     "accuracy",
@@ -55,6 +58,7 @@ __all__ = [
     "confusion",
     "count_macs",
     "count_params",
+    "couple",
     "coupled_layers",
     "evaluate",
     "fine_tune",

@@ -36,13 +36,7 @@ class ArticleNet(nn.Module):
         if min(height, width) < 16:
             raise ValueError(f"image_size must be at least 16 pixels, got {image_size}")
 
-        self.architecture = {
-            "conv_channels": list(conv_channels),
-            "hidden": hidden,
-            "in_channels": in_channels,
-            "num_classes": num_classes,
-            "image_size": [height, width],
-        }
+        self.image_size = [height, width]
         first, second = conv_channels
         self.conv1 = nn.Conv2d(in_channels, first, kernel_size=5)
         self.conv2 = nn.Conv2d(first, second, kernel_size=5)
@@ -56,6 +50,17 @@ class ArticleNet(nn.Module):
         x = self.pool(self.conv2(x).relu())  # (N, 64, 5, 5)
         x = self.fc1(x.flatten(1)).relu()  # (N, 1024)
         return self.fc2(x)  # (N, 10)
+
+    @property
+    def architecture(self) -> dict:
+        """The arguments with which the class makes such a network, read from its layers."""
+        return {
+            "conv_channels": [self.conv1.out_channels, self.conv2.out_channels],
+            "hidden": self.fc1.out_features,
+            "in_channels": self.conv1.in_channels,
+            "num_classes": self.fc2.out_features,
+            "image_size": self.image_size,
+        }
 
 
 class ResNet20(nn.Module):
@@ -78,19 +83,16 @@ class ResNet20(nn.Module):
         num_classes: int = 10,
     ):
         super().__init__()
-        self.architecture = {
-            "stage_channels": list(stage_channels),
-            "block_channels": [list(widths) for widths in block_channels],
-            "in_channels": in_channels,
-            "num_classes": num_classes,
-        }
         if len(stage_channels) != 3 or [len(widths) for widths in block_channels] != [3, 3, 3]:
             raise ValueError(
                 "stage_channels must be three numbers and block_channels three times three, got "
                 f"stage_channels={stage_channels}, block_channels={block_channels}"
             )
         if min(*stage_channels, *(width for widths in block_channels for width in widths), in_channels, num_classes) < 1:
-            raise ValueError(f"every width must be at least 1, got {self.architecture}")
+            raise ValueError(
+                f"every width must be at least 1, got stage_channels={stage_channels}, block_channels={block_channels}, "
+                f"in_channels={in_channels}, num_classes={num_classes}"
+            )
         self.conv1 = nn.Conv2d(in_channels, stage_channels[0], kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stage_channels[0])
         before = stage_channels[0]
@@ -107,6 +109,17 @@ class ResNet20(nn.Module):
         x = self.bn1(self.conv1(images)).relu()  # (N, 16, 32, 32)
         x = self.stage3(self.stage2(self.stage1(x)))  # (N, 64, 8, 8)
         return self.fc(x.mean(dim=(2, 3)))  # (N, 10)
+
+    @property
+    def architecture(self) -> dict:
+        """The arguments with which the class makes such a network, read from its layers."""
+        stages = (self.stage1, self.stage2, self.stage3)
+        return {
+            "stage_channels": [stage[0].conv2.out_channels for stage in stages],
+            "block_channels": [[block.conv1.out_channels for block in stage] for stage in stages],
+            "in_channels": self.conv1.in_channels,
+            "num_classes": self.fc.out_features,
+        }
 
 
 class ResidualBlock(nn.Module):
@@ -146,15 +159,13 @@ class VGG(nn.Module):
         num_classes: int = 10,
     ):
         super().__init__()
-        self.architecture = {
-            "conv_channels": list(conv_channels),
-            "in_channels": in_channels,
-            "num_classes": num_classes,
-        }
         if len(conv_channels) != 8:
             raise ValueError(f"conv_channels must be eight numbers, got {conv_channels}")
         if min(*conv_channels, in_channels, num_classes) < 1:
-            raise ValueError(f"every width must be at least 1, got {self.architecture}")
+            raise ValueError(
+                f"every width must be at least 1, got conv_channels={conv_channels}, in_channels={in_channels}, "
+                f"num_classes={num_classes}"
+            )
         layers: list[nn.Module] = []
         before = in_channels
         for number, channels in enumerate(conv_channels, start=1):
@@ -168,6 +179,16 @@ class VGG(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (N, in_channels, 32, 32) to class scores (N, num_classes)."""
         return self.fc(self.features(images).flatten(1))
+
+    @property
+    def architecture(self) -> dict:
+        """The arguments with which the class makes such a network, read from its layers."""
+        convolutions = [layer for layer in self.features if isinstance(layer, nn.Conv2d)]
+        return {
+            "conv_channels": [layer.out_channels for layer in convolutions],
+            "in_channels": convolutions[0].in_channels,
+            "num_classes": self.fc.out_features,
+        }
 
 
 def _after_two(size: int) -> int:

@@ -1,28 +1,55 @@
 """Removal: cut the silent channels out of a masked network, so that it is really smaller and computes the same."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from .groups import dependency_graph, outputs_of
 from .masks import mask_weights, masks_of, unmask, weight_masks_of
-from .models import ArticleNet, architecture_of, rebuild
+from .models import ArticleNet, architecture_of, layers_with_channels, rebuild
+from .training import evaluating
+
+TOLERANCE = 1e-3  # of the largest output: what rounding may change, and far below what a wrong cut does
 
 
 @torch.no_grad()
-def remove(masked: nn.Module) -> ArticleNet:
-    """Return a new, smaller ``ArticleNet`` with the outputs of ``masked``, whose silent channels are gone.
+def remove(masked: nn.Module, example_inputs: Tensor | None = None) -> nn.Module:
+    """Return a new, smaller network with the outputs of ``masked``, whose silent channels are gone.
 
-    A channel that is cut from one layer's outputs must be cut from the next layer's inputs as well. A silent channel
-    is zero behind its ReLU, so the next layer loses nothing but products with zero. Layers without a mask keep their width.
-    Masks on single weights go along.
+    A channel that is cut from one layer's outputs must be cut from the next layer's inputs as well, and from every layer
+    that is tied to it by an addition or a depthwise convolution; it goes if it is silent in all of them (``couple`` makes
+    sure of that) and stays otherwise. The output layer keeps its neurons. Masks on single weights go along.
 
-    Raises TypeError if ``masked`` is not an ``ArticleNet``, and ValueError if its output layer is masked or its masks leave
-    a layer no weight at all.
+    ``example_inputs``: normalised images (N, channels, height, width), with which the forward pass is followed; an
+    ``ArticleNet`` does without. The new network is of the same class, has no masks on channels, and its modules are in the
+    mode (training or not) that they had. It has new parameters: make the optimiser from them.
+
+    Raises ValueError if the output layer is masked, if the masks leave a layer no weight at all, if ``example_inputs`` are
+    needed and missing, or if the smaller network would not compute the same: where a channel goes through something that
+    makes 0 another number, such as a sigmoid, it is not silent.
     """
-    if not isinstance(masked, ArticleNet):
-        raise TypeError(f"masked must be an ArticleNet, got {type(masked).__name__}")
-    stays, plain, single = masks_of(masked), unmask(masked), weight_masks_of(masked)
-    if "fc2" in stays:
-        raise ValueError("the output layer 'fc2' is masked; its neurons are the classes and cannot be removed")
+    stays, single = masks_of(masked), weight_masks_of(masked)
+    output = list(layers_with_channels(masked))[-1]
+    if output in stays:
+        raise ValueError(f"the output layer {output!r} is masked; its neurons are the classes and cannot be removed")
+    if type(masked) is ArticleNet:
+        small, single = _cut_article_net(unmask(masked), stays, single)
+    elif example_inputs is None:
+        raise ValueError(f"example_inputs are needed to follow the forward pass of {type(masked).__name__}")
+    else:
+        small = _cut_by_graph(unmask(masked), stays, example_inputs)
+        if single:
+            small_masks = _cut_by_graph(_masks_as_weights(masked, single), stays, example_inputs)
+            single = {name: small_masks.get_submodule(name).weight.bool() for name in single}
+        _check_the_same(masked, small, example_inputs)
+    if empty := [name for name, keep in single.items() if not keep.any()]:
+        raise ValueError(f"the masks on channels and those on single weights together leave {empty} no weight")
+    return mask_weights(small, single).train(masked.training)
+
+
+def _cut_article_net(
+    plain: ArticleNet, stays: dict[str, Tensor], single: dict[str, Tensor]
+) -> tuple[ArticleNet, dict[str, Tensor]]:
+    """The smaller network and what is left of the masks on single weights, cut by hand as lesson 07 shows."""
 
     def kept(name):
         layer = plain.get_submodule(name)
@@ -44,7 +71,43 @@ def remove(masked: nn.Module) -> ArticleNet:
         new.bias.copy_(old.bias[outputs])
         new.weight.requires_grad_(old.weight.requires_grad)
         new.bias.requires_grad_(old.bias.requires_grad)
-    single = {name: keep[cuts[name][0]][:, cuts[name][1]] for name, keep in single.items()}
-    if empty := [name for name, keep in single.items() if not keep.any()]:
-        raise ValueError(f"the masks on channels and those on single weights together leave {empty} no weight")
-    return mask_weights(small, single).train(masked.training)
+    return small, {name: keep[cuts[name][0]][:, cuts[name][1]] for name, keep in single.items()}
+
+
+def _cut_by_graph(plain: nn.Module, stays: dict[str, Tensor], example_inputs: Tensor) -> nn.Module:
+    """Cut from ``plain`` what is silent in all layers of its group, by the dependency graph of Torch-Pruning."""
+    trained = {name: parameter.requires_grad for name, parameter in plain.named_parameters()}
+    names = {layer: name for name, layer in layers_with_channels(plain).items()}
+    with evaluating(plain):
+        graph = dependency_graph(plain, example_inputs)
+        for group in list(graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear])):
+            root, channels = group[0].dep.target.module, len(group[0].idxs)
+            gone = torch.ones(channels, dtype=torch.bool)
+            for layer, indices, roots in outputs_of(group, graph):
+                if layer in names:
+                    silent = ~stays.get(names[layer], torch.ones(len(layer.weight), dtype=torch.bool)).cpu()
+                    silent &= getattr(layer, "groups", 1) in (1, len(layer.weight))  # other groups would lose their shape
+                    gone[roots] &= silent[indices]
+            if gone.any():
+                graph.get_pruning_group(root, group[0].dep.handler, gone.nonzero().flatten().tolist()).prune()
+    for name, parameter in plain.named_parameters():
+        parameter.requires_grad_(trained[name])
+    return plain
+
+
+def _masks_as_weights(masked: nn.Module, single: dict[str, Tensor]) -> nn.Module:
+    """A network whose weights say what the masks on single weights keep, 1 or 0; cut like the other, it gives its masks."""
+    marked = unmask(masked)
+    for name, keep in single.items():
+        marked.get_submodule(name).weight.copy_(keep)
+    return marked
+
+
+def _check_the_same(masked: nn.Module, small: nn.Module, example_inputs: Tensor) -> None:
+    with evaluating(masked, small):
+        before, after = masked(example_inputs), small(example_inputs)
+    if (before - after).abs().max() > TOLERANCE * before.abs().max().clamp(min=1.0):
+        raise ValueError(
+            "masked cannot be cut: without its silent channels it would compute something else, by up to "
+            f"{(before - after).abs().max():.2g}. Do they pass through something that makes 0 another number?"
+        )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import ImageData
+from .groups import couple, coupled_layers
 from .importance import Criterion, prunable_layers, score
 from .masks import mask, mask_, masks_of
 from .removal import remove
@@ -141,10 +142,11 @@ def prune_to(
     seed: int = 0,
 ) -> nn.Module:
     """Return ``model`` without the share ``pruning_ratio`` of its original ``widths``; part of it may be gone already."""
-    masked = mask(model, _keep_of_widths(model, score(model, criterion, data, seed), widths, pruning_ratio, scope))
+    scores = couple(score(model, criterion, data, seed), coupled_layers(model, data.image_shape))
+    masked = mask(model, _keep_of_widths(model, scores, widths, pruning_ratio, scope))
     if repaired:
         masked = repair(masked, data, dense=model, seed=seed)
-    return remove(masked) if removed else masked
+    return remove(masked, data.normalize(data.validation.images[:2])) if removed else masked
 
 
 def _keep_of_widths(

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 
 import pandas as pd
-import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from .data import ImageData
-from .groups import coupled_layers
+from .groups import couple, coupled_layers
 from .importance import Criterion, score
 from .masks import mask
 from .thresholds import keep_by_ratio
@@ -30,21 +29,18 @@ def sensitivity(
 
     Returns a table with a row for each group, named after its layers, and a column for each of the pruning ``ratios`` (0–1).
     ``criterion``: a name that ``importance`` knows, or a function of the model that returns importance. Layers of one group
-    lose the same channels: the ones whose importance, in units of their layer's mean size, is lowest on average.
+    lose the same channels (``couple``).
 
     Raises ValueError or TypeError as ``importance`` and ``keep_by_ratio`` do.
     """
-    scores = score(model, criterion, data, seed)
-    ratios = list(ratios)
-    groups = [group for group in coupled_layers(model, data.image_shape) if set(group) <= scores.keys()]
+    ratios, groups = list(ratios), coupled_layers(model, data.image_shape)
+    scores = couple(score(model, criterion, data, seed), groups)
+    groups = [group for group in groups if set(group) <= scores.keys()]
     table = pd.DataFrame(index=[" + ".join(group) for group in groups], columns=ratios, dtype=float)
     with tqdm(total=table.size, unit="network", disable=not progress) as bar:
         for name, group in zip(table.index, groups, strict=True):
-            shared = torch.stack([scores[layer] / scores[layer].abs().mean().clamp(min=1e-12) for layer in group]).mean(
-                dim=0
-            )
             for ratio in ratios:
-                stays = keep_by_ratio({name: shared}, ratio)[name]
-                table.loc[name, ratio] = accuracy(mask(model, dict.fromkeys(group, stays)), data, "validation")
+                stays = keep_by_ratio({layer: scores[layer] for layer in group}, ratio)
+                table.loc[name, ratio] = accuracy(mask(model, stays), data, "validation")
                 bar.update()
     return table
