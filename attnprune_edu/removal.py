@@ -17,7 +17,8 @@ def remove(masked: nn.Module, example_inputs: Tensor | None = None) -> nn.Module
 
     A channel that is cut from one layer's outputs must be cut from the next layer's inputs as well, and from every layer
     that is tied to it by an addition or a depthwise convolution; it goes if it is silent in all of them (``couple`` makes
-    sure of that) and stays otherwise. The output layer keeps its neurons. Masks on single weights go along.
+    sure of that) and stays otherwise. Channels of and before a grouped convolution stay, and so do the neurons of the output
+    layer. Masks on single weights go along.
 
     ``example_inputs``: normalised images (N, channels, height, width), with which the forward pass is followed; an
     ``ArticleNet`` does without. The new network is of the same class, has no masks on channels, and its modules are in the
@@ -81,18 +82,25 @@ def _cut_by_graph(plain: nn.Module, stays: dict[str, Tensor], example_inputs: Te
     with evaluating(plain):
         graph = dependency_graph(plain, example_inputs)
         for group in list(graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear])):
+            if any(map(_is_grouped, (item.dep.target.module for item in group))):
+                continue
             root, channels = group[0].dep.target.module, len(group[0].idxs)
             gone = torch.ones(channels, dtype=torch.bool)
             for layer, indices, roots in outputs_of(group, graph):
                 if layer in names:
-                    silent = ~stays.get(names[layer], torch.ones(len(layer.weight), dtype=torch.bool)).cpu()
-                    silent &= getattr(layer, "groups", 1) in (1, len(layer.weight))  # other groups would lose their shape
-                    gone[roots] &= silent[indices]
+                    live = stays.get(names[layer], torch.ones(len(layer.weight), dtype=torch.bool)).cpu()
+                    gone[roots] &= ~live[indices]
             if gone.any():
                 graph.get_pruning_group(root, group[0].dep.handler, gone.nonzero().flatten().tolist()).prune()
     for name, parameter in plain.named_parameters():
         parameter.requires_grad_(trained[name])
     return plain
+
+
+def _is_grouped(layer: nn.Module) -> bool:
+    """A convolution in groups of several channels, which would no longer be equally large; not a depthwise one."""
+    groups = getattr(layer, "groups", 1)
+    return groups > 1 and not groups == layer.in_channels == layer.out_channels
 
 
 def _masks_as_weights(masked: nn.Module, single: dict[str, Tensor]) -> nn.Module:

@@ -74,3 +74,14 @@ def cifar10_npz(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("cifar10") / "cifar10.npz"
     subprocess.run([sys.executable, unpack, path], check=True, capture_output=True)
     return path
+
+
+def trained_norms(model: torch.nn.Module, size: int) -> torch.nn.Module:
+    """``model`` with batch norms as if it had been trained: scales, shifts and statistics of its own; in evaluation mode."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.5)
+        model.train()(torch.randn(16, 3, size, size))
+    return model.eval()

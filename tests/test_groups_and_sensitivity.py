@@ -70,3 +70,34 @@ def test_coupled_layers_lose_the_same_channels(tiny_data, monkeypatch):
     assert table.index.tolist() == ["stem + b"], "groups without importance are left out"
     # Mean of [1.6, 1.2, .8, .4] and [.5, .5, .5, 2.5]: channels 0 and 3 stay.
     assert seen[0]["stem"].tolist() == seen[0]["b"].tolist() == [True, False, False, True]
+
+
+def test_coupled_layers_have_an_equal_say_and_keep_their_size():
+    importance = {"a": torch.tensor([1.0, 3.0]), "b": torch.tensor([60.0, 20.0]), "alone": torch.tensor([5.0])}
+    coupled = ap.couple(importance, [("a", "b"), ("alone",), ("unknown",)])
+    assert list(coupled) == ["a", "b", "alone"] and coupled["alone"].tolist() == [5.0]
+    # In units of 2 and 40: mean of [.5, 1.5] and [1.5, .5], times the mean size 21.
+    assert coupled["a"].tolist() == coupled["b"].tolist() == [21.0, 21.0]
+    assert ap.couple({"a": torch.tensor([1.0, 3.0])}, [("a", "b")])["b"].tolist() == [1.0, 3.0]
+    with pytest.raises(ValueError, match=r"one number of channels for the coupled layers \['a', 'alone'\]"):
+        ap.couple(importance, [("a", "alone")])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "ResNet20"])
+def test_attention_works_in_the_pruners_of_torch_pruning(name):
+    import torch_pruning
+    import torchvision
+
+    torch.manual_seed(0)
+    model = ap.ResNet20() if name == "ResNet20" else torchvision.models.resnet18(num_classes=10)
+    size = 32 if name == "ResNet20" else 64
+    expected = ap.couple(ap.importance(model), ap.coupled_layers(model, (3, size, size)))
+    graph = torch_pruning.DependencyGraph().build_dependency(model, torch.randn(1, 3, size, size))
+    scores = ap.AttentionImportance()
+    for group in graph.get_all_groups(ignored_layers=[model.fc]):
+        found = next(n for n, module in model.named_modules() if module is group[0].dep.target.module)
+        assert torch.allclose(scores(group), expected[found], rtol=1e-5)
+    torch_pruning.MetaPruner(
+        model, torch.randn(1, 3, size, size), importance=scores, pruning_ratio=0.5, ignored_layers=[model.fc]
+    ).step()
+    assert len(model.conv1.weight) in (8, 32) and model(torch.randn(2, 3, size, size)).shape == (2, 10)

@@ -2,8 +2,6 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
@@ -169,21 +167,6 @@ def test_frozen_parameters_stay_frozen(tiny_model, keep):
         assert [name for name, tensor in network.named_parameters() if not tensor.requires_grad] == ["conv1.weight"]
 
 
-def test_removal_leaves_torchs_random_numbers_alone(tiny_model, keep, tmp_path):
-    before = torch.get_rng_state()
-    small = ap.remove(ap.mask(tiny_model, keep))
-    ap.load_model(ap.save_model(small, tmp_path / "small.safetensors"))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_masks_that_leave_a_layer_nothing_are_named(tiny_model):
-    first = torch.zeros(4, 3, 5, 5, dtype=torch.bool)
-    first[0] = True  # of the weights nothing but the first filter stays, and this filter goes
-    masked = ap.mask(ap.mask_weights(tiny_model, {"conv1": first}), {"conv1": torch.tensor([False, True, True, True])})
-    with pytest.raises(ValueError, match=r"together leave \['conv1'\] no weight"):
-        ap.remove(masked)
-
-
 def test_a_forward_pass_that_cannot_be_followed_is_named():
     class Choosy(nn.Module):
         def __init__(self):
@@ -316,48 +299,3 @@ def test_a_keep_of_weights_that_does_not_fit_is_named(tiny_model):
     first["fc2"][0] = True
     with pytest.raises(ValueError, match="no weight in common"):
         ap.mask_weights(ap.mask_weights(tiny_model, first), {"fc2": ~first["fc2"]})
-
-
-@settings(max_examples=40)
-@given(data=st.data())
-def test_removed_network_computes_what_the_masked_one_does(data):
-    torch.manual_seed(data.draw(st.integers(0, 1000)))
-    size = data.draw(st.sampled_from([16, 20, 32]))
-    model = ap.ArticleNet(conv_channels=(4, 5), hidden=6, num_classes=3, image_size=size)
-    widths = {"conv1": 4, "conv2": 5, "fc1": 6}
-    keep = {
-        name: torch.tensor(data.draw(st.lists(st.booleans(), min_size=n, max_size=n).filter(any)))
-        for name, n in widths.items()
-    }
-    masked = ap.mask(model, keep)
-    small = ap.remove(masked)
-    images = torch.randn(3, 3, size, size)
-    assert (masked(images) - small(images)).abs().max() < 1e-5
-    left = {name: int(stays.sum()) for name, stays in keep.items()}
-    assert (
-        small.architecture["conv_channels"] == [left["conv1"], left["conv2"]] and small.architecture["hidden"] == left["fc1"]
-    )
-    assert not masks_of(small)
-
-
-def test_removed_network_is_trained_saved_and_pruned_again(tiny_model, tiny_data, keep, tmp_path):
-    small = ap.remove(ap.mask(tiny_model, keep))
-    before = small.conv1.weight.detach().clone()
-    ap.fine_tune(small, tiny_data, epochs=1, progress=False)
-    assert (before - small.conv1.weight).abs().max() > 1e-4
-    loaded = ap.load_model(ap.save_model(small, tmp_path / "small.safetensors"))
-    assert loaded.architecture == small.architecture
-    smaller = ap.remove(ap.mask(loaded, ap.keep_by_ratio(ap.importance(loaded), 0.5)))
-    assert smaller.architecture["conv_channels"] == [1, 1]
-
-
-def test_removed_network_keeps_the_type_of_its_weights(tiny_model, keep):
-    small = ap.remove(ap.mask(tiny_model, keep).double())
-    assert small(torch.zeros(2, 3, 16, 16, dtype=torch.float64)).dtype == torch.float64
-
-
-def test_remove_says_what_it_cannot_do(tiny_model):
-    with pytest.raises(TypeError, match="ArticleNet, got Linear"):
-        ap.remove(torch.nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="fc2"):
-        ap.remove(ap.mask(tiny_model, {"fc2": torch.tensor([True, False, True])}))
