@@ -112,8 +112,10 @@ def test_what_is_silent_is_no_candidate_any_more(tiny_model, tiny_data, criterio
     how = {"epochs": 2, "scope": "global", "criterion": chosen, "progress": False, "removed": removed}
     pruned = ap.prune_in_stages(tiny_model, tiny_data, 0.4, 2, lr=1e-6, **how).model
     assert sum((channels_of(pruned) if removed else kept(pruned)).values()) == 12
+    masked = ap.prune_in_stages(tiny_model, tiny_data, 0.4, **how | {"criterion": by_hand, "removed": False}).model
+    assert "fc2" not in masks_of(masked), "the classes are safe, whatever a criterion says"
     with pytest.raises(ValueError, match=r"criterion scored \['fc2'\], but the prunable layers"):
-        ap.prune_in_stages(tiny_model, tiny_data, 0.6, **how | {"criterion": by_hand})
+        ap.train(tiny_model, tiny_data, 1, callbacks=[ap.AttentionPruner(0.5, 1, criterion=by_hand)], progress=False)
 
 
 def test_the_pruner_prunes_after_each_epoch_and_nothing_comes_back(tiny_model, tiny_data):
