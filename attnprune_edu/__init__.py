@@ -11,12 +11,13 @@ from . import checks, plots, widgets
 from .attention import attention_scores, attention_weights, normalize
 from .checkpoints import load_model, save_model
 from .data import ImageData, Images, load_data
-from .evaluation import compare, confusion, count_macs, count_params, evaluate
+from .evaluation import Report, compare, confusion, count_macs, count_params, evaluate
 from .groups import AttentionImportance, couple, coupled_layers
 from .guarantee import Guarantee, prune_with_guarantee
 from .importance import importance
 from .masks import mask, mask_, mask_weights, prune_network, sparsity
 from .models import VGG, ArticleNet, ResNet20
+from .onnx_export import OnnxNetwork, export_onnx
 from .plots import show
 from .quiz import quiz
 from .removal import remove
@@ -46,7 +47,9 @@ __all__ = [
     "Guarantee",
     "ImageData",
     "Images",
+    "OnnxNetwork",
     "Pruned",
+    "Report",
     "ResNet20",
     "Rewind",
     "Threshold",
@@ -61,6 +64,7 @@ __all__ = [
     "couple",
     "coupled_layers",
     "evaluate",
+    "export_onnx",
     "fine_tune",
     "importance",
     "keep_by_ratio",

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from .masks import mask, mask_weights, masks_of, unmask, weight_masks_of
 from .models import architecture_of, rebuild
@@ -28,16 +28,22 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
     architecture = architecture_of(model)
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
-    tensors = {name: tensor.detach().cpu() for name, tensor in unmask(model).state_dict().items()}
+    tensors = stored_tensors(model)
     if dtype is not None:
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
-    for prefix, (read, _) in _MASKS.items():
-        tensors |= {prefix + name: keep.cpu() for name, keep in read(model).items()}
     header = {"architecture": json.dumps(architecture)}
 
     with whole_or_not_at_all(path) as unfinished:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=header)
+        save_file(tensors, unfinished, metadata=header)
     return Path(path)
+
+
+def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of ``model`` that ``save_model`` writes, by name: weights as they read, buffers, masks."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in unmask(model).state_dict().items()}
+    for prefix, (read, _) in _MASKS.items():
+        tensors |= {prefix + name: keep.cpu() for name, keep in read(model).items()}
+    return tensors
 
 
 @contextlib.contextmanager

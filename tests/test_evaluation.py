@@ -1,8 +1,10 @@
 import pytest
 import torch
+from conftest import trained_norms
 
 import attnprune_edu as ap
-from attnprune_edu.evaluation import count_macs, count_params, latency_ms
+from attnprune_edu.evaluation import count_macs, count_params, latency_ms, wilson
+from attnprune_edu.memory import peak_memory
 
 
 def test_costs_of_the_article_net_by_hand():
@@ -22,14 +24,81 @@ def test_table_shows_that_only_removal_saves(tiny_model, tiny_data):
     assert table.macs["masked"] == table.macs["dense"] > table.macs["removed"]
     assert table.accuracy["masked"] == table.accuracy["removed"]
     assert (table.latency_ms > 0).all() and (table.latency_iqr_ms >= 0).all()
-    assert table.bytes["dense"] == 4 * table.params["dense"]
-    assert table.bytes["masked"] == table.bytes["dense"] + 4 + 6 + 10, "one byte for each channel's mask"
+    header = table.bytes["dense"] - 4 * table.params["dense"]
+    assert 0 < header < 2000, "names and shapes"
+    assert 4 + 6 + 10 < table.bytes["masked"] - table.bytes["dense"] < 500, "one byte for each channel's mask, and its name"
 
 
 def test_one_network_is_the_row_of_a_table(tiny_model, tiny_data):
-    report = ap.evaluate(tiny_model, tiny_data, "validation", rounds=1, batch_size=2)
-    assert report["params"] == count_params(tiny_model)
-    assert report["accuracy"] == ap.accuracy(tiny_model, tiny_data, "validation")
+    report = ap.evaluate(tiny_model, tiny_data, "validation", rounds=3, batch_sizes=(1, 4))
+    row = ap.compare({"it": tiny_model}, tiny_data, "validation", rounds=1, batch_size=4, full=True).loc["it"]
+    for name in ("accuracy", "accuracy_low", "accuracy_high", "macro_recall", "params", "nonzero_params", "macs", "bytes"):
+        assert getattr(report, name) == row[name]
+    assert report.params == count_params(tiny_model) and report.images == 6 and report.peak_memory == row.peak_memory
+    assert report.accuracy == ap.accuracy(tiny_model, tiny_data, "validation")
+    assert row.macs_speedup == row.speedup == 1.0
+    assert {"latency_ms", "latency_1_ms", "onnx_latency_ms", "onnx_latency_1_iqr_ms"} <= set(row.index)
+    assert list(report.latency.index) == [("torch", 1), ("torch", 4), ("onnx", 1), ("onnx", 4)]
+    assert (report.latency.low_ms <= report.latency.median_ms).all() and (report.latency.low_ms > 0).all()
+    assert "95 % interval" in repr(report) and "onnx, batch of 4" in repr(report) and f"{report.macs:,}" in repr(report)
+
+
+def test_recall_counts_each_class_by_itself(tiny_data):
+    class Red(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            return torch.tensor([1.0, 0.0, 0.0]).expand(len(images), 3) + 0 * images.mean()
+
+    report = ap.evaluate(Red(), tiny_data, rounds=1, engines=["torch"])
+    assert report.recall.to_dict() == {"red": 1.0, "green": 0.0, "blue": 0.0}
+    assert report.macro_recall == pytest.approx(1 / 3) and report.nonzero_params == 0 and report.params == 1
+
+
+def test_the_interval_is_wilsons():
+    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: 81 of 263.
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    low, high = wilson(20, 20)
+    assert low < 1 and high == pytest.approx(1)
+
+
+def test_peak_memory_of_the_article_net_by_hand(tiny_data):
+    model = ap.ArticleNet()
+    images = torch.zeros(64, 3, 32, 32)
+    # The worst moment is the first ReLU, when its input and its output are both there.
+    expected = 4 * (count_params(model) + images.numel() + 2 * 64 * 32 * 28 * 28)
+    assert peak_memory(model, images) == expected
+    small = ap.remove(ap.mask(model, ap.keep_by_ratio(ap.importance(model), 0.5)))
+    assert peak_memory(small, images) == 4 * (count_params(small) + images.numel() + 2 * 64 * 16 * 28 * 28)
+
+
+@pytest.mark.parametrize("kind", ["ArticleNet", "ResNet20", "masked", "removed"])
+def test_onnx_runtime_gives_the_same_answers(kind, shapes_data, tmp_path):
+    torch.manual_seed(0)
+    model = (trained_norms(ap.ResNet20(), 32) if kind == "ResNet20" else ap.load_model("article-net", "shapes")).eval()
+    if kind in ("masked", "removed"):
+        model = ap.mask(model, ap.keep_by_ratio(ap.importance(model), 0.5))
+        model = ap.remove(model) if kind == "removed" else model
+    path = ap.export_onnx(model, tmp_path / "net.onnx", shapes_data)
+    assert list(tmp_path.iterdir()) == [path]
+    network = ap.OnnxNetwork(path)
+    for count in (1, 5):
+        images = shapes_data.normalize(shapes_data.test.images[:count])
+        with torch.no_grad():
+            assert (network(images) - model(images)).abs().max() < 1e-4
+
+
+def test_what_cannot_be_written_as_onnx_is_named(tiny_data, tmp_path):
+    class Choosy(torch.nn.Module):
+        def forward(self, x):
+            return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
+
+    with pytest.raises(ValueError, match="cannot be written as ONNX"):
+        ap.export_onnx(Choosy(), tmp_path / "net.onnx", tiny_data)
+    assert not list(tmp_path.iterdir())
 
 
 def test_accuracy_counts_right_answers_and_leaves_the_mode_alone(tiny_model, tiny_data):
@@ -80,6 +149,8 @@ def test_bad_input_is_named(tiny_model, tiny_data):
         ap.compare({"model": tiny_model}, tiny_data, "all", rounds=1)
     with pytest.raises(ValueError, match="rounds=0"):
         ap.compare({"model": tiny_model}, tiny_data, rounds=0)
+    with pytest.raises(ValueError, match=r"engines must be one or more of 'torch', 'onnx', got \['tensorrt'\]"):
+        ap.evaluate(tiny_model, tiny_data, engines=["tensorrt"])
 
 
 def test_confusion_counts_every_image_once_in_the_row_of_its_class(tiny_model, tiny_data):
