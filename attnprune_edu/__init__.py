@@ -25,6 +25,7 @@ from .repair import repair
 from .results import load_results
 from .schedules import AttentionPruner, Pruned, prune_in_stages, ratio_schedule
 from .sensitivity import sensitivity
+from .sweep import sweep
 from .thresholds import (
     Threshold,
     keep_by_ratio,
@@ -88,6 +89,7 @@ __all__ = [
     "sensitivity",
     "show",
     "sparsity",
+    "sweep",
     "threshold_as_printed",
     "threshold_at",
     "threshold_by_budget",

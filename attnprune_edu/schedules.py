@@ -142,11 +142,25 @@ def prune_to(
     seed: int = 0,
 ) -> nn.Module:
     """Return ``model`` without the share ``pruning_ratio`` of its original ``widths``; part of it may be gone already."""
-    scores = couple(score(model, criterion, data, seed), coupled_layers(model, data.image_shape))
-    masked = mask(model, _keep_of_widths(model, scores, widths, pruning_ratio, scope))
+    masked = masked_to(model, data, pruning_ratio, widths, criterion, scope=scope, seed=seed)
     if repaired:
         masked = repair(masked, data, dense=model, seed=seed)
     return remove(masked, data.normalize(data.validation.images[:2])) if removed else masked
+
+
+def masked_to(
+    model: nn.Module,
+    data: ImageData,
+    pruning_ratio: float,
+    widths: dict[str, int],
+    criterion: Criterion = "attention",
+    *,
+    scope: str = "local",
+    seed: int = 0,
+) -> nn.Module:
+    """Do the first part of ``prune_to``: score, couple, choose, mask."""
+    scores = couple(score(model, criterion, data, seed), coupled_layers(model, data.image_shape))
+    return mask(model, _keep_of_widths(model, scores, widths, pruning_ratio, scope))
 
 
 def _keep_of_widths(
