@@ -23,6 +23,7 @@ def importance(
     *,
     data: ImageData | None = None,
     temperature: float = 1.0,
+    power: float = 2.0,
     images: int = 1000,
     seed: int = 0,
     ignored_layers: Iterable[str] = (),
@@ -34,6 +35,9 @@ def importance(
 
     ``criterion`` is one of
 
+    - ``"activation_attention"``: the mean over all positions of A^``power``, with A the mean over ``images`` training images
+      of ``data`` of what the channel lets through its ReLU: attention by what a channel does, not by its weights (after the
+      maps of Zagoruyko and Komodakis, ICLR 2017, arXiv:1612.03928, section 3.1, which sum over channels instead);
     - ``"attention"``: Σ_j α_j |w_j| with α = softmax(|w| / ``temperature``), the article's formula on sizes;
     - ``"attention_signed"``: Σ_j α_j w_j with α = softmax(w / ``temperature``), as the article prints it;
     - ``"bn_scale"``: |γ| of the batch normalisation behind the layer (Liu et al., ICCV 2017, arXiv:1708.06519);
@@ -49,7 +53,7 @@ def importance(
     Channels that a mask has silenced are no candidates any more: the others are scored without them, and they rank lowest.
 
     Raises ValueError for an unknown criterion, NaN or infinite weights, a model without prunable layers, missing ``data``
-    for ``"taylor"``, or a layer without batch normalisation behind it for ``"bn_scale"``.
+    for ``"taylor"`` or ``"activation_attention"``, or a layer without batch normalisation behind it for ``"bn_scale"``.
     """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, got {criterion!r}")
@@ -59,7 +63,12 @@ def importance(
             raise ValueError(f"layer {name!r} has NaN or infinite weights, so its channels cannot be ranked")
     masks = masks_of(model)
     live = {name: masks.get(name, torch.ones(len(layer.weight), dtype=torch.bool)).cpu() for name, layer in layers.items()}
-    options = {"data": data, "temperature": temperature, "images": images, "generator": torch.Generator().manual_seed(seed)}
+    if criterion in NEED_DATA and data is None:
+        raise ValueError(f"criterion {criterion!r} needs the argument data, because it looks at training images")
+    if images < 1:
+        raise ValueError(f"images must be at least 1, got {images}")
+    generator = torch.Generator().manual_seed(seed)
+    options = {"data": data, "temperature": temperature, "power": power, "images": images, "generator": generator}
     scores = CRITERIA[criterion](model, live, **options)
     return {name: _with_silent_lowest(scores[name].detach().cpu(), live[name]) for name in layers}
 
@@ -150,14 +159,40 @@ def _bn_scale(model: nn.Module, live: dict[str, Tensor], **_) -> dict[str, Tenso
     return {name: scales[name][0][stays].abs() for name, stays in live.items()}
 
 
+@torch.no_grad()
+def _activation_attention(
+    model: nn.Module,
+    live: dict[str, Tensor],
+    data: ImageData,
+    images: int,
+    power: float,
+    generator: torch.Generator,
+    **_,
+) -> dict[str, Tensor]:
+    plain = unmask(model).eval()
+    norms = norms_behind(plain)
+    sums: dict[str, Tensor] = {}
+
+    def add_up(name):
+        def hook(module, inputs, output):
+            sums[name] = sums.get(name, 0) + output.relu().sum(dim=0)
+
+        return hook
+
+    for name in live:  # what goes into the ReLU: the layer's output, or that of the normalisation behind it
+        norms.get(name, [plain.get_submodule(name)])[-1].register_forward_hook(add_up(name))
+    device = next(plain.parameters()).device
+    chosen = torch.randperm(len(data.train.labels), generator=generator)[:images]
+    for batch in chosen.split(100):
+        plain(data.normalize(data.train.images[batch].to(device)))
+    means = {name: total.reshape(len(total), -1) / len(chosen) for name, total in sums.items()}  # (channels, positions)
+    return {name: (means[name] ** power).mean(dim=1)[stays.to(device)] for name, stays in live.items()}
+
+
 @torch.enable_grad()
 def _taylor(
-    model: nn.Module, live: dict[str, Tensor], data: ImageData | None, images: int, generator: torch.Generator, **_
+    model: nn.Module, live: dict[str, Tensor], data: ImageData, images: int, generator: torch.Generator, **_
 ) -> dict[str, Tensor]:
-    if data is None:
-        raise ValueError("criterion 'taylor' needs the argument data, because it looks at the gradients of training images")
-    if images < 1:
-        raise ValueError(f"images must be at least 1, got {images}")
     plain = unmask(model).eval()  # a copy, so that nobody's gradients are touched
     plain.requires_grad_(True)  # frozen layers are scored too
     layers = [plain.get_submodule(name) for name in live]
@@ -177,7 +212,9 @@ def _taylor(
     return {name: scores[name][stays.to(device)] for name, stays in live.items()}
 
 
+NEED_DATA = ("activation_attention", "taylor")
 CRITERIA: dict[str, Callable[..., dict[str, Tensor]]] = {
+    "activation_attention": _activation_attention,
     "attention": _by_weights(_attention),
     "attention_signed": _by_weights(_attention_signed),
     "bn_scale": _bn_scale,

@@ -86,6 +86,37 @@ def test_bn_scale_needs_a_norm(tiny_model):
         ap.importance(tiny_model, "bn_scale")
 
 
+def test_activation_attention_by_hand(tiny_model, tiny_data):
+    inputs = tiny_data.normalize(tiny_data.train.images)
+    with torch.no_grad():
+        maps = tiny_model.conv1(inputs).relu().mean(dim=0)  # (channels, height, width)
+        hidden = tiny_model.fc1(
+            tiny_model.pool(tiny_model.conv2(tiny_model.pool(tiny_model.conv1(inputs).relu())).relu()).flatten(1)
+        )
+    found = ap.importance(tiny_model, "activation_attention", data=tiny_data, images=len(inputs), power=3)
+    assert torch.allclose(found["conv1"], (maps**3).mean(dim=(1, 2)), rtol=1e-4)
+    assert torch.allclose(found["fc1"], hidden.relu().mean(dim=0) ** 3, rtol=1e-4)
+    with pytest.raises(ValueError, match="'activation_attention' needs the argument data"):
+        ap.importance(tiny_model, "activation_attention")
+
+
+def test_activation_attention_looks_behind_the_normalisation(tiny_data):
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(3)]
+    model = torch.nn.Sequential(*layers)
+    inputs = tiny_data.normalize(tiny_data.train.images)
+    model(inputs)
+    model.eval()[1].bias.data.uniform_(-2, 1)
+    with torch.no_grad():
+        maps = model[:3](inputs).mean(dim=0)
+    found = ap.importance(model, "activation_attention", data=tiny_data, images=len(inputs))
+    assert torch.allclose(found["0"], (maps**2).mean(dim=(1, 2)), rtol=1e-4)
+    found = ap.importance(
+        ap.mask(model, {"0": torch.tensor([True, False, True, True])}), "activation_attention", data=tiny_data
+    )
+    assert found["0"].argmin() == 1
+
+
 def test_taylor_is_the_change_of_the_loss_when_a_channel_shrinks(tiny_model, tiny_data):
     """d loss / d scale of the channel's output, because that output is Σ w x + b; and nobody's gradients are touched."""
     values = ap.importance(tiny_model, "taylor", data=tiny_data, images=60)["conv2"]
