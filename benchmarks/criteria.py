@@ -3,13 +3,14 @@
     python benchmarks/criteria.py article-net [--seeds 3] [--ratios 0.1 0.3 0.5 0.7 0.9] [--processes 1]
     python benchmarks/criteria.py resnet20 ...
 
-The same share of channels is removed from every layer; coupled layers lose the same ones. Then the weights behind are solved
-for again (repair), and the smaller network is fine-tuned for two epochs. Two baselines are run at the same ratios: the pruned
-shape with fresh weights, trained for as many epochs ("from scratch"), and Torch-Pruning's own L2 pruner, fine-tuned alike
-("Torch-Pruning L2"). The dense parents of `article-net` are those of benchmarks/recovery.py; there is one `resnet20`.
+The same share of channels is removed from every layer; coupled layers lose the same ones. Then the weights behind are
+solved for again (repair), and the smaller network is fine-tuned for two epochs. Two baselines are run at the same ratios:
+the pruned shape with fresh weights, trained for as many epochs ("from scratch"), and Torch-Pruning's own L2 pruner,
+fine-tuned alike ("Torch-Pruning L2"). The dense parents of `article-net` are those of benchmarks/recovery.py; there is one
+`resnet20`.
 
 Every finished cell is kept in build/criteria/, so that a run that was stopped goes on. At the end the table goes to
-attnprune_edu/results/criteria-NETWORK.csv, and the picture to benchmarks/pictures/.
+attnprune_edu/results/criteria-NETWORK.csv and is printed.
 """
 
 import argparse

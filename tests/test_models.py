@@ -12,6 +12,35 @@ def test_article_net_is_the_articles():
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
+@pytest.mark.parametrize(("network", "params"), [(ap.ResNet20, 272_474), (ap.VGG, 9_228_362)])
+def test_widths_rebuild_a_network(network, params, tmp_path):
+    model = network().eval()
+    assert ap.count_params(model) == params
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    again = network(**model.architecture).eval()
+    again.load_state_dict(model.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(again(images), model(images))
+        loaded = ap.load_model(ap.save_model(model, tmp_path / "net.safetensors"))
+        assert torch.equal(loaded(images), model(images)) and loaded.architecture == model.architecture
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "says"),
+    [
+        (ap.ResNet20, {"stage_channels": (16, 32)}, "stage_channels must be three numbers"),
+        (ap.ResNet20, {"block_channels": ((16, 16), (32,) * 3, (64,) * 3)}, "block_channels three times three"),
+        (ap.ResNet20, {"stage_channels": (16, 0, 64)}, "at least 1, got stage_channels=\\(16, 0, 64\\)"),
+        (ap.VGG, {"conv_channels": (64, 128)}, "eight numbers, got \\(64, 128\\)"),
+        (ap.VGG, {"num_classes": 0}, "num_classes=0"),
+    ],
+)
+def test_widths_that_make_no_network_are_named(network, options, says):
+    with pytest.raises(ValueError, match=says):
+        network(**options)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

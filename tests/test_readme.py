@@ -22,6 +22,23 @@ def test_the_story_runs_as_the_readme_tells_it(monkeypatch):
     )
 
 
+def test_the_sweep_runs_as_the_readme_tells_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("ATTNPRUNE_DATA", "shapes")
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "ap.sweep" in block)
+    for long, short in {
+        '["l1", "attention"]': '["l1"]',
+        "[0.3, 0.5, 0.7]": "[0.5]",
+        "range(3)": "[0]",
+        "=True": "=False",
+    }.items():
+        assert long in code
+        code = code.replace(long, short)
+    told = {"__name__": "__main__"}
+    exec(code, told)
+    assert len(told["table"]) == len(list((tmp_path / "my-sweep").iterdir())) == 1
+
+
 def test_every_file_the_readme_links_to_exists():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith(("http", "mailto"))]
     assert links
