@@ -7,7 +7,6 @@ that of He, Zhang and Sun (ICCV 2017, arXiv:1707.06168) and of ThiNet (Luo, Wu a
 """
 
 import copy
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from .models import layers_with_channels
 from .training import evaluating, fast_layout, predict
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
+FEW = 10  # images are enough to see whether a layer hears the same as before
 ROWS = 2000  # at a time in double precision, for the same reason
 
 
@@ -84,11 +84,14 @@ def repair(
     batches = [data.normalize(b.to(device)).contiguous(memory_format=layout) for b in calibration.images.split(BATCH)]
     before_relu = layers_before_relu(dense)
     with evaluating(repaired):
-        for name, layer in layers_with_channels(repaired).items():
-            if getattr(layer, "groups", 1) == 1:
-                rows = list(_rows(repaired, dense, name, batches, positions, generator))
-                if rows:
-                    _solve(layer, *map(torch.cat, zip(*rows, strict=True)), ridge, rounds if name in before_relu else 1)
+        spots = {
+            name: [_spots(output, positions, generator) for _ in batches]
+            for name, output in _changed_layers(repaired, dense, batches[0][:FEW]).items()
+        }
+        wanted = _outputs(dense, spots, batches)
+        for name in spots:
+            heard = _inputs(repaired, name, spots[name], batches)
+            _solve(repaired.get_submodule(name), heard, wanted[name], ridge, rounds if name in before_relu else 1)
     before, after = (_hits(network, data, calibration) for network in (masked, repaired))
     return repaired if after >= before else copy.deepcopy(masked)
 
@@ -121,25 +124,88 @@ def _solve(layer: nn.Module, x: Tensor, y: Tensor, ridge: float, rounds: int) ->
 
 
 @torch.no_grad()
-def _rows(
-    repaired: nn.Module, dense: nn.Module, name: str, batches: list[Tensor], positions: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield for each batch what the layer ``name`` hears now (rows, inputs) and said in ``dense`` (rows, outputs).
+def _changed_layers(masked: nn.Module, dense: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
+    """{name: its output for ``pixels``} of each layer without groups that does not hear the same in both networks."""
+    layers = [name for name, layer in layers_with_channels(dense).items() if getattr(layer, "groups", 1) == 1]
+    (before, output), (now, _) = (_pass(network, layers, pixels) for network in (dense, masked))
+    return {name: output[name] for name in layers if not torch.equal(before[name], now[name])}
 
-    Yields nothing if it hears the same in both networks.
-    """
-    layer = dense.get_submodule(name)
+
+def _pass(model: nn.Module, names: list[str], pixels: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What goes into the layers called ``names`` and what comes out of them when ``model`` sees ``pixels``."""
+    inputs, outputs = {}, {}
+
+    def hook_of(name):
+        def hook(layer, arguments, output):
+            inputs[name], outputs[name] = arguments[0], output
+
+        return hook
+
+    hooks = [model.get_submodule(name).register_forward_hook(hook_of(name)) for name in names]
+    try:
+        model(pixels)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if missing := [name for name in names if name not in outputs]:
+        raise ValueError(f"masked never uses its layer {missing[0]!r} in the forward pass")
+    return inputs, outputs
+
+
+def _spots(output: Tensor, positions: int, generator: torch.Generator) -> Tensor:
+    """The positions of a batch to look at: all there are, for what is no picture."""
+    places = output[0, 0].numel() if output.ndim == 4 else 1
+    return torch.randperm(places, generator=generator)[:positions].to(output.device)
+
+
+@torch.no_grad()
+def _outputs(dense: nn.Module, spots: dict[str, list[Tensor]], batches: list[Tensor]) -> dict[str, Tensor]:
+    """What the layers said in ``dense`` at their ``spots``: {name: (rows, outputs)}."""
+    rows = {name: [] for name in spots}
     for number, pixels in enumerate(batches):
-        (x, _), (before, y) = _seen_by(repaired, name, pixels), _seen_by(dense, name, pixels)
-        if number == 0 and torch.equal(x, before):
-            return
+        for name, output in _pass(dense, list(spots), pixels)[1].items():
+            rows[name].append(_at(output.flatten(2), spots[name][number]) if output.ndim == 4 else output.flatten(0, -2))
+    return {name: torch.cat(parts) for name, parts in rows.items()}
+
+
+@torch.no_grad()
+def _inputs(repaired: nn.Module, name: str, spots: list[Tensor], batches: list[Tensor]) -> Tensor:
+    """What the layer ``name`` hears at its ``spots`` in the network repaired so far: (rows, inputs)."""
+    layer, rows = repaired.get_submodule(name), []
+    for pixels, places in zip(batches, spots, strict=True):
+        x = _input_of(repaired, name, pixels)
         if isinstance(layer, nn.Conv2d):
             window = {key: getattr(layer, key) for key in ("kernel_size", "dilation", "stride")}
-            x = F.unfold(_padded(layer, x), **window)  # (images, inputs, positions)
-            y = y.flatten(2)  # (images, outputs, positions)
-            chosen = torch.randperm(x.shape[2], generator=generator)[:positions].to(x.device)
-            x, y = (values[:, :, chosen].transpose(1, 2) for values in (x, y))
-        yield x.flatten(0, -2), y.flatten(0, -2)
+            x = _at(F.unfold(_padded(layer, x), **window), places)
+        rows.append(x.flatten(0, -2))
+    return torch.cat(rows)
+
+
+def _at(values: Tensor, places: Tensor) -> Tensor:
+    """The ``values`` (images, channels, positions) at some ``places``, as (rows, channels)."""
+    return values[:, :, places].transpose(1, 2).flatten(0, 1)
+
+
+class _Reached(Exception):  # noqa: N818, a way out and not an error
+    """Ends a forward pass at the layer that was to be seen."""
+
+
+def _input_of(model: nn.Module, name: str, pixels: Tensor) -> Tensor:
+    """What goes into the layer ``name`` when ``model`` sees ``pixels``; nothing behind it is computed."""
+    seen = []
+
+    def stop(layer, inputs):
+        seen.append(inputs[0])
+        raise _Reached
+
+    hook = model.get_submodule(name).register_forward_pre_hook(stop)
+    try:
+        model(pixels)
+    except _Reached:
+        return seen[0]
+    finally:
+        hook.remove()
+    raise ValueError(f"masked never uses its layer {name!r} in the forward pass")
 
 
 def _padded(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -153,28 +219,6 @@ def _padded(layer: nn.Conv2d, x: Tensor) -> Tensor:
         sides = [(padding, padding) for padding in layer.padding]
     (top, bottom), (left, right) = sides
     return F.pad(x, (left, right, top, bottom), mode=layer.padding_mode.replace("zeros", "constant"))
-
-
-class _Reached(Exception):  # noqa: N818, a way out and not an error
-    """Ends a forward pass at the layer that was to be seen."""
-
-
-def _seen_by(model: nn.Module, name: str, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """What goes into the layer ``name`` and what comes out of it when ``model`` sees ``pixels``."""
-    seen = []
-
-    def stop(layer, inputs, output):
-        seen.append((inputs[0], output))
-        raise _Reached
-
-    hook = model.get_submodule(name).register_forward_hook(stop)
-    try:
-        model(pixels)
-    except _Reached:
-        return seen[0]
-    finally:
-        hook.remove()
-    raise ValueError(f"masked never uses its layer {name!r} in the forward pass")
 
 
 def _live(layer: nn.Module) -> Tensor:
