@@ -11,18 +11,22 @@ from .lesson_03 import keep_for_budget, stay_above_the_mean, theta_of_ratio
 from .lesson_04 import recall_by_hand, recall_of_each_class, validation_split
 from .lesson_05 import mask_by_hand, safe_ratio, weight_after_a_step
 from .lesson_06 import cubic_schedule, left_after_stage_three, ridge_by_hand
+from .lesson_07 import columns_behind_flatten, overall_speedup, params_of_cut_conv
 from .verdict import Verdict
 
 __all__ = [
     "Verdict",
     "channels_left",
+    "columns_behind_flatten",
     "cubic_schedule",
     "keep_for_budget",
     "keep_for_fc1",
     "left_after_stage_three",
     "magnitude_rule",
     "mask_by_hand",
+    "overall_speedup",
     "parameters_of_a_filter",
+    "params_of_cut_conv",
     "recall_by_hand",
     "recall_of_each_class",
     "removable_neurons",
