@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
 import attnprune_edu as ap
@@ -64,6 +64,8 @@ def test_every_figure_is_drawn(tiny_data, tiny_model):
         plots.plot_history({"dense": HISTORY, "pruned": HISTORY.iloc[:2]}),
         plots.plot_spread(RUNS, **SPREAD, percent="xy", mark=0.5, reference=("dense", 0.8)),
         plots.plot_ranges(RUNS, "accuracy", "method", y_label="accuracy"),
+        plots.plot_spread(RUNS, **SPREAD, log_y=True, legend_above=True),
+        plots.plot_factors({"parameters": 4.0, "MACs": 3.3}, x_label="times less than dense"),
         plots.plot_layers({"conv1": 2, "conv2": 6}, {"conv1": 4, "conv2": 6}, {"MACs left": 0.4}),
     ):
         assert is_drawn(figure)
@@ -202,6 +204,30 @@ def test_ranges_show_small_differences():
     assert labels(axis.axes[0].get_yticklabels()) == ["L1", "random"]
 
 
+@pytest.mark.parametrize(("most", "shown"), [(50, ["2", "5", "10", "20", "50"]), (1.5, ["1.1", "1.2", "1.3", "1.4", "1.5"])])
+def test_a_logarithmic_spread_has_several_ticks_to_read(most, shown):
+    factors = RUNS.assign(accuracy=most ** ((RUNS.pruning_ratio - 0.15) / 0.6))
+    axis = plots.plot_spread(factors, **SPREAD, log_y=True).axes[0]
+    axis.figure.draw_without_rendering()
+    low, high = axis.get_ylim()
+    ticks = zip(axis.get_yticks(), labels(axis.get_yticklabels()), strict=True)
+    assert axis.get_yscale() == "log" and [text for at, text in ticks if low <= at <= high] == shown
+
+
+def test_a_legend_above_covers_nothing():
+    axis = plots.plot_spread(RUNS, **SPREAD, legend_above=True).axes[0]
+    axis.figure.draw_without_rendering()
+    assert axis.get_legend().get_window_extent().y0 >= axis.get_window_extent().y1
+
+
+def test_factors_are_bars_in_the_colours_of_their_lines():
+    axis = plots.plot_factors({"MACs": 3.3, "time": 1.26}, ["parameters", "MACs", "time"], x_label="less").axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [3.3, 1.26] and texts(axis) == ["3.3 times", "1.3 times"]
+    assert [bar.get_facecolor() for bar in axis.patches] == [to_rgba(style["color"]) for style in plots.LINES[1:3]]
+    assert labels(axis.get_yticklabels()) == ["MACs", "time"] and axis.get_ylim() == (2.5, -0.5)
+    assert axis.get_xlabel() == "less"
+
+
 def test_layers_are_filled_as_far_as_they_are_kept():
     before = {"validation accuracy": 0.7}
     shares = {"validation accuracy": 0.6, "MACs left": 0.4}
@@ -275,7 +301,11 @@ def test_bad_input_is_named(tiny_model, tiny_data):
         ("at least one row", lambda: plots.plot_spread(RUNS.iloc[:0], **SPREAD)),
         ("no gaps", lambda: plots.plot_spread(RUNS.assign(accuracy=np.nan), **SPREAD)),
         ("'accuracy' must hold shares", lambda: plots.plot_spread(RUNS.assign(accuracy=50), **SPREAD, percent="y")),
+        ("'accuracy' must be above 0.*got 0", lambda: plots.plot_spread(RUNS.assign(accuracy=0), **SPREAD, log_y=True)),
         ("'method' must have 1 to 6.*got 27", lambda: plots.plot_spread(RUNS.assign(method=range(27)), **SPREAD)),
+        (r"factors must name 1 to 6 bars.*got \[\]", lambda: plots.plot_factors({}, x_label="")),
+        (r"lines \['a'\], got \['b'\]", lambda: plots.plot_factors({"b": 1.0}, ["a"], x_label="")),
+        ("1 to 6 bars", lambda: plots.plot_factors(dict.fromkeys("abcdefg", 1.0), x_label="")),
         ("same layers", lambda: plots.plot_layers({"a": 1}, {"b": 1}, {})),
         ("kept must lie.*got 5 of 4", lambda: plots.plot_layers({"a": 5}, {"a": 4}, {})),
         (r"before.*got \['b'\]", lambda: plots.plot_layers({"a": 1}, {"a": 1}, {}, {"b": 1.0})),
@@ -516,3 +546,77 @@ def test_recovery_that_cannot_be_shown_is_named():
         widgets.recovery_picture(RUNS, 0.3, ["L1"])
     one_missing = RUNS[(RUNS["method"] != "L1") | (RUNS["pruning_ratio"] < 0.7)]
     assert "L1 was not run" in widgets.recovery_picture(one_missing, 0.75, ["random", "L1"])[1]
+
+
+FACTORS = pd.DataFrame(
+    {"parameters": [1, 4, 99], "MACs": [1, 3.3, 36], "time, 64 pictures": [1, 2.6, 7], "time, 1 picture": [1, 0.9, 2]},
+    [0, 0.5, 0.9],
+)
+
+
+def test_speedup_explorer_says_what_is_ticked():
+    explorer = widgets.speedup_explorer(FACTORS)
+    slider, *boxes = explorer.children[:5]
+    assert slider.description == "pruning ratio" and [box.description for box in boxes] == list(FACTORS)
+    assert (
+        "At pruning ratio 50%, times less than dense: parameters 4.0; MACs 3.3; time, 64 pictures 2.6; time, 1 picture 0.9."
+        in explorer.picture.value
+    )
+    seen = {explorer.picture.value}
+    for control, value in [(slider, 0.9), *((box, False) for box in boxes[:3])]:
+        control.value = value
+        seen.add(explorer.picture.value)
+    assert len({value.split("alt=")[0] for value in seen}) == len({value.split("alt=")[1] for value in seen}) == 5
+    assert "At pruning ratio 90%, times less than dense: time, 1 picture 2.0." in explorer.picture.value
+    boxes[3].value = False
+    assert "chosen must be one or more of" in explorer.picture.value and "img" not in explorer.picture.value
+
+
+def test_a_speedup_has_the_same_style_on_both_sides_and_when_others_are_unticked(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "png", lambda figure: drawn.append(figure) or b"")
+    widgets.speedup_picture(FACTORS, 0.5, list(FACTORS))
+    widgets.speedup_picture(FACTORS, 0.5, ["time, 64 pictures", "MACs"])
+    (left, right), (few, bars) = (figure.axes for figure in drawn)
+    lines = {line.get_label(): line for line in few.lines[:2]}
+    assert list(lines) == ["MACs", "time, 64 pictures"] and len(few.lines) == 4, "two lines, the mark and the reference"
+    for line in left.lines[1:3]:
+        same = lines[line.get_label()]
+        for style in ("color", "linestyle", "marker"):
+            assert getattr(line, f"get_{style}")() == getattr(same, f"get_{style}")()
+    assert lines["MACs"].get_ydata().tolist() == [1, 3.3, 36] and few.get_yscale() == "log" and texts(few) == ["dense"]
+    assert few.lines[2].get_xdata() == [0.5, 0.5] and few.lines[3].get_ydata() == [1, 1]
+    assert texts(right) == ["4.0 times", "3.3 times", "2.6 times", "0.9 times"] and texts(bars) == ["3.3 times", "2.6 times"]
+    assert [bar.get_facecolor() for bar in bars.patches] == [to_rgba(line.get_color()) for line in lines.values()]
+
+
+@pytest.mark.parametrize(
+    ("words", "factors"),
+    [
+        ("factors must have at least one row.*got 0 and 4", FACTORS.iloc[:0]),
+        ("factors must have.*1 to 6 columns, got 3 and 0", FACTORS[[]]),
+        ("factors must have.*1 to 6 columns, got 3 and 8", FACTORS.join(FACTORS.add_suffix(" again"))),
+        (r"factors must have pruning ratios.*got \[0.0, 50.0, 90.0\]", FACTORS.set_axis([0.0, 50.0, 90.0])),
+        (r"factors must have pruning ratios.*got \['0', '50', '90'\]", FACTORS.set_axis(["0", "50", "90"])),
+        (r"factors must have pruning ratios.*each once.*got \[0.5, 0.5, 0.9\]", FACTORS.set_axis([0.5, 0.5, 0.9])),
+        ("factors must have columns of different names", FACTORS.set_axis([*"abca"], axis="columns")),
+        ("factors must be finite numbers above 0, got 0.0 for 'MACs' at 50%", FACTORS.replace(3.3, 0)),
+        ("factors must be finite numbers above 0, got -2.6 for 'time, 64 pictures' at 50%", FACTORS.replace(2.6, -2.6)),
+        ("factors must be finite numbers above 0, got inf for 'parameters' at 90%", FACTORS.replace(99, np.inf)),
+        ("factors must be finite numbers above 0, got nan for 'MACs' at 90%", FACTORS.replace(36, np.nan)),
+        ("factors must be finite numbers above 0, got fast for 'MACs' at 90%", FACTORS.astype(object).replace(36, "fast")),
+    ],
+)
+def test_factors_that_cannot_be_explored_are_named(words, factors):
+    with pytest.raises(ValueError, match=words):
+        widgets.speedup_explorer(factors)
+    with pytest.raises(ValueError, match=words):
+        widgets.speedup_picture(factors, 0.5, ["MACs"])
+
+
+def test_a_ratio_or_a_cost_without_factors_is_named():
+    with pytest.raises(ValueError, match=r"at must be one of \[0.0, 0.5, 0.9\], got 0.3"):
+        widgets.speedup_picture(FACTORS, 0.3, ["MACs"])
+    for chosen in ([], ["bytes"]):
+        with pytest.raises(ValueError, match=rf"chosen must be one or more of \['parameters'.*got \{chosen}"):
+            widgets.speedup_picture(FACTORS, 0.5, chosen)

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from .style import KEPT, ORANGE, PRUNED, SKY, clean, reference_line
+from .style import KEPT, LINES, ORANGE, PRUNED, SKY, clean, reference_line
 
 
 def plot_accuracies(
@@ -52,6 +52,28 @@ def plot_costs(table: pd.DataFrame, reference: str = "dense") -> Figure:
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     clean(axis)
     return figure
+
+
+def plot_factors(factors: dict[str, float], lines: list[str] | None = None, *, x_label: str, axis=None) -> Figure:
+    """Draw {what: how many times less it is than before} as up to six bars with their values, the first at the top.
+
+    ``lines``: the names of the lines in a figure beside it, whose colours the bars then have; bars keep their thickness when
+    some of the lines have none. Draws on ``axis`` if one is given.
+    """
+    lines = list(factors) if lines is None else lines
+    if not factors or len(lines) > len(LINES) or not set(factors) <= set(lines):
+        raise ValueError(f"factors must name 1 to {len(LINES)} bars, each one of the lines {lines}, got {list(factors)}")
+    if axis is None:
+        axis = Figure(figsize=(4, 3.6), layout="constrained").subplots()
+    colors = [LINES[lines.index(name)]["color"] for name in factors]
+    bars = axis.barh(range(len(factors)), list(factors.values()), height=0.6, color=colors)
+    axis.bar_label(bars, fmt="%.1f times", padding=4)
+    axis.set_yticks(range(len(factors)), factors)
+    axis.set_ylim(len(lines) - 0.5, -0.5)
+    axis.set_xlim(0, 1.35 * max(factors.values()))  # room for the value behind the longest bar
+    axis.set_xlabel(x_label)
+    clean(axis)
+    return axis.figure
 
 
 def plot_layers(

@@ -2,7 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from .style import LINES, clean, in_percent, reference_line
 
@@ -84,6 +84,8 @@ def plot_spread(
     x_label: str,
     y_label: str,
     percent: str = "",
+    log_y: bool = False,
+    legend_above: bool = False,
     mark: float | None = None,
     reference: tuple[str, float] | None = None,
     axis=None,
@@ -91,8 +93,10 @@ def plot_spread(
     """Draw several runs, one a row of ``table``, as a line through their means with bars from the lowest to the highest.
 
     ``x``, ``y``: columns of numbers; ``by``: the column that tells the lines apart, with up to six values. If it is
-    categorical, a line keeps its style when the rows of another are gone. ``percent`` as for ``plot_lines``. ``mark``: an x
-    that gets a thin vertical line; ``reference``: (label, y) of a dashed horizontal one. Draws on ``axis`` if one is given.
+    categorical, a line keeps its style when the rows of another are gone. ``percent`` as for ``plot_lines``. ``log_y``: a
+    logarithmic y axis. ``legend_above``: the legend above the axis, where it covers nothing and stays when ``mark`` moves.
+    ``mark``: an x that gets a thin vertical line; ``reference``: (label, y) of a dashed horizontal one. Draws on ``axis`` if
+    one is given.
     """
     if missing := {x, y, by} - set(table.columns):
         raise ValueError(f"table must have the columns {x!r}, {y!r} and {by!r}, it lacks {sorted(missing)}")
@@ -102,11 +106,15 @@ def plot_spread(
         low, high = table[column].min(), table[column].max()
         if letter in percent and not 0 <= low <= high <= 1:
             raise ValueError(f"{column!r} must hold shares from 0 to 1 to be shown in percent, got {low} to {high}")
+    if log_y and table[y].min() <= 0:
+        raise ValueError(f"{y!r} must be above 0 to be shown on a logarithmic axis, got {table[y].min()}")
     names = lines_of(table[by])
     if len(names) > len(LINES):
         raise ValueError(f"{by!r} must have 1 to {len(LINES)} different values, got {len(names)}")
     if axis is None:
         axis = Figure(figsize=(7, 3.6)).subplots()
+    if log_y:
+        axis.set_yscale("log")
     # Set a little aside of each other: bars at one x would hide what stands behind them.
     aside = 0.006 * (table[x].max() - table[x].min())
     for place, (name, style) in enumerate(zip(names, LINES, strict=False)):
@@ -120,9 +128,16 @@ def plot_spread(
         axis.axvline(mark, color="black", linewidth=0.8, zorder=0)
     if reference:
         reference_line(axis, *reference)
+    if log_y:
+        low, high = axis.get_ylim()
+        # 1, 2, 5, 10, 20 …, of which a short axis might show a single one.
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axis.yaxis.set_major_formatter("{x:g}")  # 20, not 2 × 10¹
+        axis.yaxis.set_minor_locator(NullLocator())
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
-    axis.legend(frameon=False, fontsize=9)
+    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3}
+    axis.legend(frameon=False, fontsize=9, **(above if legend_above else {}))
     clean(axis)
     return axis.figure
 

@@ -14,6 +14,7 @@ from .errors import error_explorer, error_picture
 from .layers import layer_explorer, layer_picture
 from .picture_widget import SLIDER, WIDE, PictureWidget
 from .recovery import recovery_explorer, recovery_picture
+from .speedup import speedup_explorer, speedup_picture
 
 __all__ = [
     "RULES",
@@ -30,6 +31,8 @@ __all__ = [
     "ratio_picture",
     "recovery_explorer",
     "recovery_picture",
+    "speedup_explorer",
+    "speedup_picture",
     "threshold_explorer",
     "threshold_picture",
     "weight_explorer",

@@ -77,3 +77,16 @@ def share_slider(shares, description: str, **options) -> ipywidgets.SelectionSli
         description=description,
         **{"value": ordered[len(ordered) // 2], **SLIDER, **options},
     )
+
+
+def tick_boxes(names) -> dict[str, ipywidgets.Checkbox]:
+    """{"show name": a box that says whether it is shown} for each of ``names``, at first all ticked."""
+    return {f"show {name}": ipywidgets.Checkbox(value=True, description=str(name), style=WIDE) for name in names}
+
+
+def check_chosen(at: float, shares, chosen: list, names: list) -> None:
+    """Raise ValueError unless ``at`` is one of ``shares`` and ``chosen`` one or more of ``names``."""
+    if not chosen or not set(chosen) <= set(names):
+        raise ValueError(f"chosen must be one or more of {names}, got {list(chosen)}")
+    if at not in set(shares):
+        raise ValueError(f"at must be one of {sorted(set(shares))}, got {at}")

@@ -1,12 +1,13 @@
 """A widget that compares ways of pruning or of recovering, each run with several seeds."""
 
-import ipywidgets
+import itertools
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from .. import plots
 from ..plots.curves import lines_of
-from .picture_widget import WIDE, PictureWidget, as_percent, share_slider
+from .picture_widget import PictureWidget, as_percent, check_chosen, share_slider, tick_boxes
 
 
 def recovery_explorer(
@@ -24,13 +25,12 @@ def recovery_explorer(
     """
     _check(table, x, y, by)
     names = lines_of(table[by])
-    boxes = {f"show {name}": ipywidgets.Checkbox(value=True, description=str(name), style=WIDE) for name in names}
 
     def draw(at, **ticked):
-        chosen = [name for name, on in zip(names, ticked.values(), strict=True) if on]
+        chosen = list(itertools.compress(names, ticked.values()))
         return recovery_picture(table, at, chosen, x, y, by, reference)
 
-    return PictureWidget(draw, at=share_slider(set(table[x]), x.replace("_", " ")), **boxes)
+    return PictureWidget(draw, at=share_slider(set(table[x]), x.replace("_", " ")), **tick_boxes(names))
 
 
 def recovery_picture(
@@ -45,10 +45,7 @@ def recovery_picture(
     """The picture behind ``recovery_explorer`` for one x and the ``chosen`` lines, and the sentence that describes it."""
     _check(table, x, y, by)
     names = lines_of(table[by])
-    if not chosen or not set(chosen) <= set(names):
-        raise ValueError(f"chosen must be one or more of {names}, got {list(chosen)}")
-    if at not in set(table[x]):
-        raise ValueError(f"at must be one of {sorted(set(table[x]))}, got {at}")
+    check_chosen(at, table[x], chosen, names)
     # Categorical, so that a line keeps its style while others come and go.
     rows = table[table[by].isin(chosen)].assign(**{by: lambda rows: pd.Categorical(rows[by], names)})
     x_label, y_label = x.replace("_", " "), y.replace("_", " ")
