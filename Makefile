@@ -13,8 +13,9 @@ ifdef ATTNPRUNE_DATA
 export ATTNPRUNE_DATA := $(shell test -f "$$ATTNPRUNE_DATA" && echo "$$(cd "$$(dirname "$$ATTNPRUNE_DATA")" && pwd)/$$(basename "$$ATTNPRUNE_DATA")" || echo "$$ATTNPRUNE_DATA")
 endif
 
-# A process for each core, a file at a time, and one thread in each process: threads of two processes wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+# A process for each core, and one thread in each process: threads of two processes wait for each other. A notebook's cells
+# stay together, and so do the tests that need the same lesson in the browser.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 .DEFAULT_GOAL := help
 .PHONY: help lab demo test data notebooks checkpoints bench lock clean
@@ -49,8 +50,8 @@ demo: $(READY) ## run lesson 00 without a browser and leave it as one HTML page
 test: $(READY) ## set everything up and run every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(PYTEST)
-	ATTNPRUNE_DATA=shapes $(PYTEST) -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
+	$(PYTEST) --dist loadgroup
+	ATTNPRUNE_DATA=shapes $(PYTEST) --dist loadfile -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
 
 data: $(READY) ## download CIFAR-10 (170 MB), resuming where an earlier try broke off
 	$(BIN)/attnprune-edu data

@@ -81,7 +81,7 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="module", params=LESSONS)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in LESSONS])
 def lesson(request, jupyter, browser):
     """A lesson with all its cells run. The page, and the addresses outside this machine that it asked for."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
