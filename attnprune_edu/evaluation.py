@@ -151,20 +151,19 @@ def _reports(
     engines, batch_sizes = list(engines), list(batch_sizes)
     if not engines or not set(engines) <= set(ENGINES):
         raise ValueError(f"engines must be one or more of {', '.join(map(repr, ENGINES))}, got {engines}")
-    images, labels = data.part(split)  # an unknown name should not first cost all the measuring
+    images = len(data.part(split).labels)  # an unknown name should not first cost all the measuring
     latency = _latencies(models, data, batch_sizes, engines, rounds)
     reports = {}
     for name, model in models.items():
-        guesses = predict(model, data, images).argmax(dim=1)
-        counts = count_pairs(labels, guesses, len(data.class_names))
-        recall = pd.Series((counts.diagonal() / counts.sum(dim=1)).tolist(), list(data.class_names))
-        right = int(counts.diagonal().sum())
-        low, high = wilson(right, len(labels))
+        counts = confusion(model, data, split)
+        right = pd.Series(counts.to_numpy().diagonal(), counts.index)
+        recall = right / counts.sum(axis=1)
+        low, high = wilson(right.sum(), images)
         inputs = torch.zeros(max(batch_sizes), *data.image_shape, device=next(model.parameters()).device)
         reports[name] = Report(
             split,
-            len(labels),
-            right / len(labels),
+            images,
+            right.sum() / images,
             low,
             high,
             recall,

@@ -14,7 +14,7 @@ from .data import ImageData
 from .evaluation import count_params
 from .fingerprint import fingerprint
 from .importance import Criterion
-from .masks import masks_of
+from .masks import live_channels
 from .models import architecture_of
 from .schedules import channels_of, prune_to
 from .training import accuracy, fine_tune
@@ -103,8 +103,8 @@ def prune_with_guarantee(
 
 
 def _channels_left(model: nn.Module) -> int:
-    silent = sum(int((~stays).sum()) for stays in masks_of(model).values())
-    return sum(channels_of(model).values()) - silent
+    live = live_channels(model)
+    return sum(int(live[name].sum()) for name in channels_of(model))
 
 
 def _next_ratio(path: list[dict], step: float, tolerance: float) -> float | None:

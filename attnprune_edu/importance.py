@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from .attention import attention_scores
 from .data import ImageData
 from .dataflow import norms_behind
-from .masks import masks_of, unmask
+from .masks import live_channels, unmask
 from .models import layers_with_channels
 
 Criterion = str | Callable[[nn.Module], dict[str, Tensor]]
@@ -61,8 +61,7 @@ def importance(
     for name, layer in layers.items():
         if not torch.isfinite(layer.weight).all():
             raise ValueError(f"layer {name!r} has NaN or infinite weights, so its channels cannot be ranked")
-    masks = masks_of(model)
-    live = {name: masks.get(name, torch.ones(len(layer.weight), dtype=torch.bool)).cpu() for name, layer in layers.items()}
+    live = {name: stays.cpu() for name, stays in live_channels(model).items() if name in layers}
     if criterion in NEED_DATA and data is None:
         raise ValueError(f"criterion {criterion!r} needs the argument data, because it looks at training images")
     if images < 1:

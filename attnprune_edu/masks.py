@@ -97,6 +97,15 @@ def masks_of(model: nn.Module) -> dict[str, Tensor]:
     return _kept(model, ChannelMask)
 
 
+def live_channels(model: nn.Module) -> dict[str, Tensor]:
+    """Return {layer name: bool (channels,)}, True where no mask silences the channel, of every Conv2d and Linear."""
+    masks = masks_of(model)
+    return {
+        name: masks.get(name, torch.ones(len(layer.weight), dtype=torch.bool, device=layer.weight.device))
+        for name, layer in layers_with_channels(model).items()
+    }
+
+
 def weight_masks_of(model: nn.Module) -> dict[str, Tensor]:
     """Return {layer name: bool, the weight's shape} of the masks on single weights of ``model``, empty if it has none."""
     return _kept(model, WeightMask)
@@ -110,14 +119,13 @@ def sparsity(model: nn.Module) -> pd.DataFrame:
     - ``weights``, ``nonzero_weights``: how many there are (without biases), and how many do not read as zero;
     - ``sparsity``: share of weights that read as zero, 0–1, whatever made them so.
     """
-    masks = masks_of(model)
+    live = live_channels(model)
     rows = {}
     for name, layer in layers_with_channels(model).items():
         weight = layer.weight.detach()
-        kept = int(masks[name].sum()) if name in masks else len(weight)
         rows[name] = {
             "channels": len(weight),
-            "kept_channels": kept,
+            "kept_channels": int(live[name].sum()),
             "weights": weight.numel(),
             "nonzero_weights": int(weight.count_nonzero()),
         }

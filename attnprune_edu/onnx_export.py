@@ -1,8 +1,5 @@
 """Networks for other runtimes: written as ONNX, answered by ONNX Runtime."""
 
-import contextlib
-import io
-import logging
 import warnings
 from pathlib import Path
 
@@ -12,7 +9,6 @@ from torch import nn
 from .checkpoints import whole_or_not_at_all
 from .data import ImageData
 from .masks import unmask
-from .training import evaluating
 
 
 def export_onnx(model: nn.Module, path: str | Path, data: ImageData) -> Path:
@@ -29,26 +25,21 @@ def export_onnx(model: nn.Module, path: str | Path, data: ImageData) -> Path:
 
 def onnx_bytes(model: nn.Module, data: ImageData) -> bytes:
     """What ``export_onnx`` writes."""
-    plain = unmask(model).to("cpu", torch.float32)
-    two = torch.zeros(2, *data.image_shape)
-    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    level = logging.getLogger().level
-    with evaluating(plain), warnings.catch_warnings(), quiet[0], quiet[1]:
-        warnings.simplefilter("ignore")  # remarks of the exporter on torch's own code
-        try:
+    plain = unmask(model).to("cpu", torch.float32).eval()  # a copy
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks of the exporter on torch's own code
             program = torch.onnx.export(
                 plain,
-                (two,),
+                (torch.zeros(2, *data.image_shape),),
                 dynamo=True,
                 input_names=["images"],
                 output_names=["scores"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
             )
-        except Exception as error:  # whatever a foreign forward raises when it is followed
-            raise ValueError(f"model cannot be written as ONNX: {error}") from error
-        finally:
-            logging.getLogger().setLevel(level)
+    except Exception as error:  # whatever a foreign forward raises when it is followed
+        raise ValueError(f"model cannot be written as ONNX: {error}") from error
     return program.model_proto.SerializeToString()
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .groups import dependency_graph, outputs_of
-from .masks import mask_weights, masks_of, unmask, weight_masks_of
+from .masks import live_channels, mask_weights, masks_of, unmask, weight_masks_of
 from .models import ArticleNet, architecture_of, layers_with_channels, rebuild
 from .training import evaluating
 
@@ -28,35 +28,30 @@ def remove(masked: nn.Module, example_inputs: Tensor | None = None) -> nn.Module
     needed and missing, or if the smaller network would not compute the same: where a channel goes through something that
     makes 0 another number, such as a sigmoid, it is not silent.
     """
-    stays, single = masks_of(masked), weight_masks_of(masked)
-    output = list(layers_with_channels(masked))[-1]
-    if output in stays:
+    live, single = live_channels(masked), weight_masks_of(masked)
+    output = list(live)[-1]
+    if output in masks_of(masked):
         raise ValueError(f"the output layer {output!r} is masked; its neurons are the classes and cannot be removed")
     if type(masked) is ArticleNet:
-        small, single = _cut_article_net(unmask(masked), stays, single)
+        small, single = _cut_article_net(unmask(masked), live, single)
     elif example_inputs is None:
         raise ValueError(f"example_inputs are needed to follow the forward pass of {type(masked).__name__}")
     else:
-        small = _cut_by_graph(unmask(masked), stays, example_inputs)
+        small = _cut_by_graph(unmask(masked), live, example_inputs)
         if single:
-            small_masks = _cut_by_graph(_masks_as_weights(masked, single), stays, example_inputs)
+            small_masks = _cut_by_graph(_masks_as_weights(masked, single), live, example_inputs)
             single = {name: small_masks.get_submodule(name).weight.bool() for name in single}
         _check_the_same(masked, small, example_inputs)
     if empty := [name for name, keep in single.items() if not keep.any()]:
         raise ValueError(f"the masks on channels and those on single weights together leave {empty} no weight")
-    return mask_weights(small, single).train(masked.training)
+    return mask_weights(small, single) if single else small
 
 
 def _cut_article_net(
-    plain: ArticleNet, stays: dict[str, Tensor], single: dict[str, Tensor]
+    plain: ArticleNet, live: dict[str, Tensor], single: dict[str, Tensor]
 ) -> tuple[ArticleNet, dict[str, Tensor]]:
     """The smaller network and what is left of the masks on single weights, cut by hand as lesson 07 shows."""
-
-    def kept(name):
-        layer = plain.get_submodule(name)
-        return stays.get(name, torch.ones(len(layer.weight), dtype=torch.bool)).to(layer.weight.device)
-
-    conv1, conv2, hidden = kept("conv1"), kept("conv2"), kept("fc1")
+    conv1, conv2, hidden = live["conv1"], live["conv2"], live["fc1"]
     widths = {"conv_channels": (int(conv1.sum()), int(conv2.sum())), "hidden": int(hidden.sum())}
     small = rebuild(architecture_of(plain) | widths).to(plain.conv1.weight)  # its device and type
 
@@ -72,10 +67,10 @@ def _cut_article_net(
         new.bias.copy_(old.bias[outputs])
         new.weight.requires_grad_(old.weight.requires_grad)
         new.bias.requires_grad_(old.bias.requires_grad)
-    return small, {name: keep[cuts[name][0]][:, cuts[name][1]] for name, keep in single.items()}
+    return small.train(plain.training), {name: keep[cuts[name][0]][:, cuts[name][1]] for name, keep in single.items()}
 
 
-def _cut_by_graph(plain: nn.Module, stays: dict[str, Tensor], example_inputs: Tensor) -> nn.Module:
+def _cut_by_graph(plain: nn.Module, live: dict[str, Tensor], example_inputs: Tensor) -> nn.Module:
     """Cut from ``plain`` what is silent in all layers of its group, by the dependency graph of Torch-Pruning."""
     trained = {name: parameter.requires_grad for name, parameter in plain.named_parameters()}
     names = {layer: name for name, layer in layers_with_channels(plain).items()}
@@ -88,8 +83,7 @@ def _cut_by_graph(plain: nn.Module, stays: dict[str, Tensor], example_inputs: Te
             gone = torch.ones(channels, dtype=torch.bool)
             for layer, indices, roots in outputs_of(group, graph):
                 if layer in names:
-                    live = stays.get(names[layer], torch.ones(len(layer.weight), dtype=torch.bool)).cpu()
-                    gone[roots] &= ~live[indices]
+                    gone[roots] &= ~live[names[layer]].cpu()[indices]
             if gone.any():
                 graph.get_pruning_group(root, group[0].dep.handler, gone.nonzero().flatten().tolist()).prune()
     for name, parameter in plain.named_parameters():

@@ -6,6 +6,7 @@ the dense network, on some training images: a least-squares problem, solved laye
 that of He, Zhang and Sun (ICCV 2017, arXiv:1707.06168) and of ThiNet (Luo, Wu and Lin, ICCV 2017, arXiv:1707.06342).
 """
 
+import contextlib
 import copy
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from .data import ImageData, Images
 from .dataflow import layers_before_relu
-from .masks import before_masks, masks_of, weight_masks_of
+from .masks import before_masks, live_channels, masks_of, weight_masks_of
 from .models import layers_with_channels
 from .training import evaluating, fast_layout, predict
 
@@ -100,7 +101,7 @@ def repair(
 def _solve(layer: nn.Module, x: Tensor, y: Tensor, ridge: float, rounds: int) -> None:
     """Give ``layer`` the weights of the formula above, for inputs ``x`` (rows, inputs) and outputs ``y`` (rows, outputs)."""
     # Silent channels, of this layer and of those before it, need no equations; that makes them few enough to be fast.
-    inputs, outputs = x.any(dim=0), _live(layer)
+    inputs, outputs = x.any(dim=0), live_channels(layer)[""]
     weight = layer.weight.detach().flatten(1).clone()  # (outputs, inputs)
     bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().clone()
     start = torch.cat([weight[outputs][:, inputs], bias[outputs][:, None]], dim=1)  # the bias as the weight of a constant 1
@@ -199,13 +200,10 @@ def _input_of(model: nn.Module, name: str, pixels: Tensor) -> Tensor:
         raise _Reached
 
     hook = model.get_submodule(name).register_forward_pre_hook(stop)
-    try:
+    with contextlib.suppress(_Reached):
         model(pixels)
-    except _Reached:
-        return seen[0]
-    finally:
-        hook.remove()
-    raise ValueError(f"masked never uses its layer {name!r} in the forward pass")
+    hook.remove()
+    return seen[0]
 
 
 def _padded(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -219,11 +217,6 @@ def _padded(layer: nn.Conv2d, x: Tensor) -> Tensor:
         sides = [(padding, padding) for padding in layer.padding]
     (top, bottom), (left, right) = sides
     return F.pad(x, (left, right, top, bottom), mode=layer.padding_mode.replace("zeros", "constant"))
-
-
-def _live(layer: nn.Module) -> Tensor:
-    """True for the channels of ``layer`` (channels,) that no mask silences."""
-    return masks_of(layer).get("", torch.ones(len(layer.weight), dtype=torch.bool, device=layer.weight.device))
 
 
 def _write(layer: nn.Module, part: str, value: Tensor) -> None:

@@ -4,13 +4,12 @@ import time
 from typing import NamedTuple
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from .data import ImageData
 from .groups import couple, coupled_layers
 from .importance import Criterion, prunable_layers, score
-from .masks import mask, mask_, masks_of
+from .masks import live_channels, mask, mask_
 from .removal import remove
 from .repair import repair
 from .thresholds import keep_by_ratio
@@ -136,13 +135,16 @@ def prune_to(
     widths: dict[str, int],
     criterion: Criterion = "attention",
     *,
-    scope: str = "local",
     repaired: bool = False,
     removed: bool = False,
     seed: int = 0,
+    **how,
 ) -> nn.Module:
-    """Return ``model`` without the share ``pruning_ratio`` of its original ``widths``; part of it may be gone already."""
-    masked = masked_to(model, data, pruning_ratio, widths, criterion, scope=scope, seed=seed)
+    """Return ``model`` without the share ``pruning_ratio`` of its original ``widths``; part of it may be gone already.
+
+    ``repaired``, ``removed``: as in ``prune_in_stages``; the rest as for ``masked_to``.
+    """
+    masked = masked_to(model, data, pruning_ratio, widths, criterion, seed=seed, **how)
     if repaired:
         masked = repair(masked, data, dense=model, seed=seed)
     return remove(masked, data.normalize(data.validation.images[:2])) if removed else masked
@@ -169,8 +171,7 @@ def _keep_of_widths(
     """``keep_by_ratio``, with the ratio in shares of ``widths`` and only what is not silent yet to choose from."""
     if unknown := scores.keys() - widths.keys():
         raise ValueError(f"criterion scored {sorted(unknown)}, but the prunable layers of this model are {list(widths)}")
-    silent = {name: ~stays.cpu() for name, stays in masks_of(model).items()}
-    live = {name: ~silent.get(name, torch.zeros(len(values), dtype=torch.bool)) for name, values in scores.items()}
+    live = {name: stays.cpu() for name, stays in live_channels(model).items()}
     keep = {}
     for group in [list(scores)] if scope == "global" else [[name] for name in scores]:
         original, now = sum(widths[name] for name in group), sum(int(live[name].sum()) for name in group)

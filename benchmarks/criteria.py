@@ -85,8 +85,6 @@ def baselines(network: str, data: ap.ImageData, ratios: list[float], seeds: int)
 def report(network: str, table: pd.DataFrame, data: ap.ImageData) -> None:
     print(f"\n{data}\n{network}, {TRAINING[network]}")
     for column, method in METHODS.items():
-        if network != "article-net" and column not in table:
-            continue
         summary = table.pivot_table(column, "criterion", "pruning_ratio", ["mean", "min", "max"], sort=False)
         print(f"\n| {method} | " + " | ".join(f"{ratio:.0%}" for ratio in summary["mean"].columns) + " |")
         print("| --- |" + " --- |" * len(summary["mean"].columns))

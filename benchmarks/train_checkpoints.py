@@ -122,6 +122,8 @@ def build(name: str) -> None:
     )
     (PRETRAINED / f"{name}.md").write_text(card, encoding="utf-8")
     print(card)
+    for file in UNFINISHED.glob(f"{name}.*"):  # or the next call would find it finished, and train nothing
+        file.unlink()
 
 
 if __name__ == "__main__":

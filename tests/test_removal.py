@@ -143,9 +143,10 @@ def test_what_is_not_silent_behind_its_activation_is_not_cut():
 def test_frozen_parameters_and_modes_are_kept_in_any_network():
     model = trained_norms(ap.ResNet20((4, 4, 4), ((4,) * 3,) * 3), 8)
     model.conv1.weight.requires_grad_(False)
-    small = ap.remove(ap.mask(model.train(), coupled_keep(model, 8)), torch.randn(2, 3, 8, 8))
+    model.train().bn1.eval()  # frozen, in a network that trains
+    small = ap.remove(ap.mask(model, coupled_keep(model, 8)), torch.randn(2, 3, 8, 8))
     assert [name for name, tensor in small.named_parameters() if not tensor.requires_grad] == ["conv1.weight"]
-    assert small.training and small.bn1.training
+    assert small.training and small.stage1[0].bn1.training and not small.bn1.training
 
 
 def test_removal_leaves_torchs_random_numbers_alone(tiny_model, keep, tmp_path):

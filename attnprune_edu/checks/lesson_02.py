@@ -5,7 +5,7 @@ import math
 import torch
 
 from ..attention import attention_scores
-from .verdict import NOT_TRIED, Verdict, exercise, result_of, right, wrong
+from .verdict import NOT_TRIED, Verdict, close_to, exercise, result_of, right, wrong
 
 
 @exercise
@@ -13,10 +13,7 @@ def score_by_hand(answer) -> Verdict:
     """What is the printed score of a row with the weights ln 1 and ln 4?"""
     answer = float(answer)
     heavy = math.log(4)
-
-    def close(value):
-        return abs(answer - value) < 0.0015
-
+    close = close_to(answer, 0.0015)
     if close(0.8 * heavy):
         return right("four fifths of the attention go to the larger weight, so the score is close to it, but below.")
     if close(heavy / 2):

@@ -3,17 +3,14 @@
 import torch
 from torch import Tensor
 
-from .verdict import Answered, Verdict, exercise, result_of, right, wrong
+from .verdict import Answered, Verdict, close_to, exercise, result_of, right, wrong
 
 
 @exercise
 def recall_by_hand(answer) -> Verdict:
     """What is the recall of dog in the lesson's table of three classes?"""
     answer = float(answer)
-
-    def close(value):
-        return abs(answer - value) < 0.004
-
+    close = close_to(answer, 0.004)
     if close(0.7):
         return right("recall reads along the row: of all that are dogs, which share does the network find?")
     if close(70 / 95):

@@ -2,17 +2,14 @@
 
 import torch
 
-from .verdict import Answered, Verdict, exercise, result_of, right, wrong
+from .verdict import Answered, Verdict, close_to, exercise, result_of, right, wrong
 
 
 @exercise
 def weight_after_a_step(answer) -> Verdict:
     """A weight of 0, gradient 0, momentum 0.9, buffer 0.5, learning rate 0.1: what is the weight after one step of SGD?"""
     answer = float(answer)
-
-    def close(value):
-        return abs(answer - value) < 0.0005
-
+    close = close_to(answer, 0.0005)
     if close(-0.045):
         return right("the zero is gone after one step, although the gradient is 0. A mask must hold it.")
     if close(0):

@@ -2,17 +2,14 @@
 
 import torch
 
-from .verdict import Verdict, exercise, result_of, right, wrong
+from .verdict import Verdict, close_to, exercise, result_of, right, wrong
 
 
 @exercise
 def left_after_stage_three(answer) -> Verdict:
     """Pruning 64 channels by 0.8 in 4 equal stages: how many stay after stage 3?"""
     answer = float(answer)
-
-    def close(value):
-        return abs(answer - value) < 0.05
-
+    close = close_to(answer, 0.05)
     if answer == 26:
         return right("after stage 3 the ratio is 0.8 · 3/4 = 0.6, so 38 of 64 channels are gone.")
     if answer == 38 or close(38.4):

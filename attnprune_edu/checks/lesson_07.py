@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .verdict import Verdict, exercise, result_of, right, wrong
+from .verdict import Verdict, close_to, exercise, result_of, right, wrong
 
 
 @exercise
@@ -117,10 +117,7 @@ def _amiss(result: Tensor, keep: Tensor, positions: int) -> str | None:
 def overall_speedup(answer) -> Verdict:
     """A layer takes 80 % of the time and becomes 4 times as fast: how many times as fast is the network?"""
     answer = float(answer)
-
-    def close(value):
-        return abs(answer - value) < 0.005
-
+    close = close_to(answer, 0.005)
     if close(2.5):
         return right("even if the layer took no time at all, the network would be only 5 times as fast.")
     if close(4):

@@ -99,3 +99,8 @@ def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
 
 def _first_line(error: Exception) -> str:
     return str(error).split("\n")[0]
+
+
+def close_to(answer: float, tolerance: float) -> Callable[[float], bool]:
+    """A function that says whether ``answer`` is less than ``tolerance`` away from a value."""
+    return lambda value: abs(answer - value) < tolerance
