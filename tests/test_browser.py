@@ -161,6 +161,10 @@ KEYS = {
 WIDGETS = """[...window.jupyterapp.shell.currentWidget.content.model.cells].flatMap(
     (cell, place) => cell.type === "code" && cell.sharedModel.source.includes("ap.widgets.") ? [place] : [])"""
 
+# By how many pixels a picture reaches beyond the output it stands in.
+OVERHANG = """picture => picture.getBoundingClientRect().right
+    - picture.closest(".jp-OutputArea-output").getBoundingClientRect().right"""
+
 
 def test_each_widget_is_moved_by_keyboard_and_its_picture_changes(lesson):
     from playwright.sync_api import expect
@@ -183,6 +187,7 @@ def test_each_widget_is_moved_by_keyboard_and_its_picture_changes(lesson):
             changed = picture.get_attribute("src") != source
             assert changed, "the picture changes with its words"
             assert picture.evaluate("picture => picture.complete && picture.naturalWidth") > 100
+            assert picture.evaluate(OVERHANG) <= 1, "nothing of the picture is cut off"
             if control.get_attribute("type") == "checkbox":  # tick it again: with all of them empty there is no picture
                 page.keyboard.press("Space")
                 expect(picture).to_have_attribute("alt", sentence, timeout=60_000)

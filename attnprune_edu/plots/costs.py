@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from .style import KEPT, LINES, ORANGE, PRUNED, SKY, clean, reference_line
+from .style import KEPT, LINES, ORANGE, PRUNED, READABLE, SKY, clean, reference_line
 
 
 def plot_accuracies(
@@ -18,7 +18,7 @@ def plot_accuracies(
     figure = Figure(figsize=(1.6 * len(accuracies) + 1.5, 3))
     axis = figure.subplots()
     bars = axis.bar(list(accuracies), [100 * value for value in accuracies.values()], width=0.6, **KEPT)
-    axis.bar_label(bars, fmt="%.1f %%")
+    axis.bar_label(bars, fmt="%.1f %%", padding=1, bbox=READABLE)
     if chance is not None:
         reference_line(axis, "guessing", 100 * chance)
     if reference:

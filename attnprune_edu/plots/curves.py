@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from .style import LINES, clean, in_percent, reference_line
+from .style import LINES, READABLE, clean, in_percent, reference_line
 
 
 def plot_lines(
@@ -36,8 +36,7 @@ def plot_lines(
         name, x = mark
         y = curves[name][x]
         axis.plot(x, y, color=styles[name]["color"], marker="D", markersize=10)
-        readable = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # also where it covers the line
-        axis.annotate(f"{y:.1%}", (x, y), xytext=(8, 10), textcoords="offset points", bbox=readable)
+        axis.annotate(f"{y:.1%}", (x, y), xytext=(8, 10), textcoords="offset points", bbox=READABLE)
     if reference:
         reference_line(axis, *reference)
     in_percent(axis, percent)

@@ -13,6 +13,7 @@ BLUE, ORANGE, SKY, GREY = "#0072B2", "#E69F00", "#56B4E9", "#BBBBBB"
 RUST, STONE = "#A33B20", "#777777"
 KEPT = {"color": BLUE, "edgecolor": BLUE}
 PRUNED = {"color": "white", "edgecolor": GREY, "hatch": "////"}
+READABLE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # behind a text that may cross a line
 # Lines differ in colour, in dashes and in markers, so that any one of the three is enough.
 LINES = [
     {"color": BLUE, "linestyle": "-", "marker": "o"},

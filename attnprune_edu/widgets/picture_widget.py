@@ -40,9 +40,10 @@ class PictureWidget(ipywidgets.VBox):
 
     def _show(self, picture: bytes, alt: str) -> None:
         source = base64.b64encode(picture).decode()
-        # aria-live has a screen reader speak the new sentence when a control has moved.
+        # aria-live has a screen reader speak the new sentence when a control has moved; a wide picture fits a narrow page.
         self.picture.value = (
-            f'<div aria-live="polite"><img src="data:image/png;base64,{source}" alt="{html.escape(alt)}"></div>'
+            f'<div aria-live="polite"><img style="max-width: 100%" src="data:image/png;base64,{source}" '
+            f'alt="{html.escape(alt)}"></div>'
         )
 
     def _update(self, _change) -> None:
