@@ -175,11 +175,17 @@ def _inputs(repaired: nn.Module, name: str, spots: list[Tensor], batches: list[T
     layer, rows = repaired.get_submodule(name), []
     for pixels, places in zip(batches, spots, strict=True):
         x = _input_of(repaired, name, pixels)
-        if isinstance(layer, nn.Conv2d):
-            window = {key: getattr(layer, key) for key in ("kernel_size", "dilation", "stride")}
-            x = _at(F.unfold(_padded(layer, x), **window), places)
-        rows.append(x.flatten(0, -2))
+        rows.append(_windows(layer, x, places) if isinstance(layer, nn.Conv2d) else x.flatten(0, -2))
     return torch.cat(rows)
+
+
+def _windows(layer: nn.Conv2d, x: Tensor, places: Tensor) -> Tensor:
+    """What the filters of ``layer`` look at in ``x`` (images, channels, height, width) for their outputs at ``places``."""
+    x = _padded(layer, x)
+    for side, (size, dilation, stride) in enumerate(zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)):
+        x = x.unfold(2 + side, dilation * (size - 1) + 1, stride)[..., ::dilation]  # a view: few of the windows are needed
+    row, column = places // x.shape[3], places % x.shape[3]
+    return x[:, :, row, column].transpose(1, 2).flatten(0, 1).flatten(1)  # (images · places, channels · window)
 
 
 def _at(values: Tensor, places: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "article-net-shapes": Recipe("shapes", ap.ArticleNet, {"epochs": 10}),  # first, because it needs no download
+    "article-net-shapes": Recipe("shapes", ap.ArticleNet, {"epochs": 10}),  # first those that need no download
+    "resnet20-shapes": Recipe("shapes", ResNet20, {"epochs": 20, "lr": 0.01}),
     "article-net-cifar10": Recipe("auto", ap.ArticleNet, {"epochs": 16}),
     "resnet20-cifar10": Recipe("auto", ResNet20, {"epochs": 40, "lr": 0.01, "weight_decay": 0.05}, bfloat16=True),
 }
