@@ -11,7 +11,7 @@ from . import checks, plots, widgets
 from .attention import attention_scores, attention_weights, normalize
 from .checkpoints import load_model, save_model
 from .data import ImageData, Images, load_data
-from .evaluation import Report, compare, confusion, count_macs, count_params, evaluate
+from .evaluation import Report, compare, confusion, count_macs, count_params, evaluate, latency_ms
 from .groups import AttentionImportance, couple, coupled_layers
 from .guarantee import Guarantee, prune_with_guarantee
 from .importance import importance
@@ -37,6 +37,7 @@ from .thresholds import (
     threshold_top_k_mean,
 )
 from .training import Distillation, Rewind, accuracy, fine_tune, predict, train
+from .uncertainty import Interval, mean_interval, paired_difference, wilson
 
 __version__ = "0.1.0"
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Guarantee",
     "ImageData",
     "Images",
+    "Interval",
     "OnnxNetwork",
     "Pruned",
     "Report",
@@ -69,13 +71,16 @@ __all__ = [
     "fine_tune",
     "importance",
     "keep_by_ratio",
+    "latency_ms",
     "load_data",
     "load_model",
     "load_results",
     "mask",
     "mask_",
     "mask_weights",
+    "mean_interval",
     "normalize",
+    "paired_difference",
     "plots",
     "predict",
     "prune_in_stages",
@@ -98,4 +103,5 @@ __all__ = [
     "threshold_top_k_mean",
     "train",
     "widgets",
+    "wilson",
 ]

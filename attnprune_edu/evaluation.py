@@ -1,6 +1,5 @@
 """What a network can do and what it costs: accuracy with its uncertainty, parameters, MACs, bytes, memory, latency."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,9 +16,9 @@ from .masks import unmask
 from .memory import peak_memory
 from .onnx_export import OnnxNetwork, onnx_bytes
 from .training import evaluating, predict
+from .uncertainty import wilson
 
 ENGINES = ("torch", "onnx")
-Z95 = 1.959964  # a normal variable lies within so many standard deviations in 95 % of the cases
 
 
 @dataclass(frozen=True)
@@ -177,17 +176,6 @@ def _reports(
             torch.get_num_threads(),
         )
     return reports
-
-
-def wilson(right: int, images: int) -> tuple[float, float]:
-    """The 95 % confidence interval (0–1) of an accuracy of ``right`` out of ``images`` (Wilson, 1927).
-
-    Unlike accuracy ± 2 standard errors it never leaves 0–1, and it is not empty where all answers are right.
-    """
-    share, z2 = right / images, Z95**2
-    middle = (share + z2 / (2 * images)) / (1 + z2 / images)
-    half = Z95 / (1 + z2 / images) * math.sqrt(share * (1 - share) / images + z2 / (4 * images**2))
-    return middle - half, middle + half
 
 
 def confusion(model: nn.Module, data: ImageData, split: str = "test") -> pd.DataFrame:

@@ -3,7 +3,7 @@ import torch
 from conftest import trained_norms
 
 import attnprune_edu as ap
-from attnprune_edu.evaluation import count_macs, count_params, latency_ms, wilson
+from attnprune_edu.evaluation import count_macs, count_params, latency_ms
 from attnprune_edu.memory import peak_memory
 
 
@@ -55,14 +55,6 @@ def test_recall_counts_each_class_by_itself(tiny_data):
     report = ap.evaluate(Red(), tiny_data, rounds=1, engines=["torch"])
     assert report.recall.to_dict() == {"red": 1.0, "green": 0.0, "blue": 0.0}
     assert report.macro_recall == pytest.approx(1 / 3) and report.nonzero_params == 0 and report.params == 1
-
-
-def test_the_interval_is_wilsons():
-    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: 81 of 263.
-    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
-    low, high = wilson(20, 20)
-    assert low < 1 and high == pytest.approx(1)
 
 
 def test_peak_memory_of_the_article_net_by_hand(tiny_data):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
@@ -620,3 +621,53 @@ def test_a_ratio_or_a_cost_without_factors_is_named():
     for chosen in ([], ["bytes"]):
         with pytest.raises(ValueError, match=rf"chosen must be one or more of \['parameters'.*got \{chosen}"):
             widgets.speedup_picture(FACTORS, 0.5, chosen)
+
+
+SWEPT = pd.DataFrame(
+    [
+        (criterion, ratio, seed, level - ratio / 2 + 0.01 * seed + extra, level - ratio / 4 + 0.01 * seed)
+        for criterion, level, noise in [("attention", 0.8, 0.01), ("l1", 0.75, 0.0), ("random", 0.75, 0.0)]
+        for ratio in (0.1, 0.5)
+        for seed, extra in enumerate((0.0, 2 * noise, noise))
+    ],
+    columns=["criterion", "pruning_ratio", "seed", "pruned_accuracy", "accuracy"],
+)
+
+
+def test_difference_explorer_compares_two_criteria_at_a_stage():
+    explorer = widgets.difference_explorer(SWEPT)
+    first, second, stage = explorer.children[:3]
+    assert (first.value, second.value, stage.options) == ("attention", "l1", ("removed", "fine-tuned"))
+    # Ahead by 5, 7 and 6 points: t is 4.303, the standard deviation 1, so 6 ± 2.5.
+    assert (
+        "Points of accuracy by which attention is ahead of l1, removed, with the 95 % interval from 3 runs: "
+        "10%: +6.0 (+3.5 to +8.5); 50%: +6.0 (+3.5 to +8.5)." in explorer.picture.value
+    )
+    stage.value = "fine-tuned"
+    assert "10%: +5.0 (+5.0 to +5.0)" in explorer.picture.value
+    first.value = "l1"
+    assert "l1 is ahead of l1" in explorer.picture.value and "+0.0 (+0.0 to +0.0)" in explorer.picture.value
+    alone = widgets.difference_picture(SWEPT[SWEPT.seed == 0], "attention", "l1", "removed")[1]
+    assert "from a single run: 10%: +5.0 (-inf to +inf)" in alone
+
+
+def test_an_interval_that_holds_zero_is_an_open_point():
+    differences = pd.DataFrame(
+        {"difference": [0.02, 0.01, -0.03], "low": [0.01, -0.02, -0.05], "high": [0.03, 0.04, -0.01]}, [0.1, 0.3, 0.5]
+    )
+    axis = plots.plot_differences(differences, x_label="ratio", y_label="points", mark=0.3).axes[0]
+    clear, undecided = (found for found in axis.collections if isinstance(found, PathCollection))
+    assert clear.get_offsets().tolist() == [[0.1, 2.0], [0.5, -3.0]] and undecided.get_offsets().tolist() == [[0.3, 1.0]]
+    assert clear.get_facecolor()[0].tolist() == list(to_rgba(plots.BLUE))
+    assert undecided.get_facecolor()[0].tolist() == list(to_rgba("white"))
+
+
+def test_differences_that_cannot_be_shown_are_named():
+    with pytest.raises(ValueError, match=r"second must be one of \['attention', 'l1', 'random'\], got 'l2'"):
+        widgets.difference_explorer(SWEPT, "attention", "l2")
+    with pytest.raises(ValueError, match=r"stage must be one of \['removed', 'fine-tuned'\], got 'repaired'"):
+        widgets.difference_picture(SWEPT, "attention", "l1", "repaired")
+    with pytest.raises(ValueError, match="table must have one of the columns"):
+        widgets.difference_explorer(SWEPT.drop(columns=["accuracy", "pruned_accuracy"]))
+    with pytest.raises(ValueError, match=r"it lacks \['low'\]"):
+        plots.plot_differences(pd.DataFrame({"difference": [0.1], "high": [0.2]}), x_label="", y_label="")

@@ -5,7 +5,7 @@ Kept and pruned differ by brightness and hatching as well as by colour, so the f
 
 from .channels import plot_attention, plot_importance, plot_weights
 from .costs import plot_accuracies, plot_costs, plot_factors, plot_layers
-from .curves import plot_history, plot_lines, plot_ranges, plot_spread
+from .curves import plot_differences, plot_history, plot_lines, plot_ranges, plot_spread
 from .cuts import plot_ratio, plot_threshold, plot_weight_cut
 from .images import plot_filters, plot_images, plot_pictures
 from .network import plot_network
@@ -26,6 +26,7 @@ __all__ = [
     "plot_attention",
     "plot_confusion",
     "plot_costs",
+    "plot_differences",
     "plot_factors",
     "plot_filters",
     "plot_history",

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from .style import LINES, READABLE, clean, in_percent, reference_line
+from .style import BLUE, LINES, READABLE, clean, in_percent, reference_line
 
 
 def plot_lines(
@@ -161,6 +161,34 @@ def plot_ranges(table: pd.DataFrame, y: str, by: str, *, y_label: str, axis=None
     axis.margins(x=0.15)
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
     axis.set_xlabel(y_label)
+    clean(axis)
+    return axis.figure
+
+
+def plot_differences(
+    differences: pd.DataFrame, *, x_label: str, y_label: str, mark: float | None = None, axis=None
+) -> Figure:
+    """Draw what ``paired_difference`` found: a point at each x with its interval, beside a line at zero.
+
+    Filled points: the interval does not reach zero. Open ones: it does, so that the difference may as well be chance.
+    ``mark``: an x that gets a thin vertical line. Draws on ``axis`` if one is given.
+    """
+    if missing := {"difference", "low", "high"} - set(differences.columns):
+        raise ValueError(f"differences must have the columns 'difference', 'low' and 'high', it lacks {sorted(missing)}")
+    if axis is None:
+        axis = Figure(figsize=(4, 3.6), layout="constrained").subplots()
+    points = 100 * differences
+    clear = (points.low > 0) | (points.high < 0)
+    for shown, face in ((clear, BLUE), (~clear, "white")):
+        rows = points[shown]
+        axis.vlines(rows.index, rows.low, rows.high, color=BLUE, linewidth=2.5, alpha=0.7, zorder=1)
+        axis.scatter(rows.index, rows.difference, s=50, facecolor=face, edgecolor=BLUE, linewidth=1.5, zorder=2)
+    axis.axhline(0, color="black", linewidth=1, zorder=0)
+    if mark is not None:
+        axis.axvline(mark, color="black", linewidth=0.8, zorder=0)
+    in_percent(axis, "x")
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
     clean(axis)
     return axis.figure
 

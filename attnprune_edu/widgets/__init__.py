@@ -10,6 +10,7 @@ from .cuts import (
     weight_explorer,
     weight_picture,
 )
+from .difference import difference_explorer, difference_picture
 from .errors import error_explorer, error_picture
 from .layers import layer_explorer, layer_picture
 from .picture_widget import SLIDER, WIDE, PictureWidget
@@ -23,6 +24,8 @@ __all__ = [
     "PictureWidget",
     "attention_explorer",
     "attention_picture",
+    "difference_explorer",
+    "difference_picture",
     "error_explorer",
     "error_picture",
     "layer_explorer",

@@ -59,10 +59,16 @@ class PictureWidget(ipywidgets.VBox):
         return bundle | still, {"image/png": {"alt": alt}}
 
 
-def choice(options, description: str) -> ipywidgets.ToggleButtons:
-    """Buttons of which one is down, at first the first."""
+def choice(options, description: str, value=None) -> ipywidgets.ToggleButtons:
+    """Buttons of which one is down, at first ``value``, or the first."""
     # Not a dropdown or radio buttons: JupyterLab takes the arrow keys that they need. Tab and Space reach these.
-    return ipywidgets.ToggleButtons(options=list(options), description=description, style=WIDE | {"button_width": "auto"})
+    options = list(options)
+    return ipywidgets.ToggleButtons(
+        options=options,
+        value=options[0] if value is None else value,
+        description=description,
+        style=WIDE | {"button_width": "auto"},
+    )
 
 
 def as_percent(share: float) -> str:

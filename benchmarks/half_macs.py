@@ -1,0 +1,82 @@
+"""ResNet20 with half of its multiplications: how much accuracy does it cost?
+
+    python benchmarks/half_macs.py [--seeds 3] [--epochs 6]
+
+The network that ships loses as many channels, the same share everywhere, as bring its MACs to a half; coupled layers lose
+the same ones. The criterion is taylor. Then repair, removal, and a few epochs of training. A training with that many more
+epochs may make the dense network better as well; so it gets the same epochs, and is what the small one is compared with,
+besides the network as it ships.
+
+Every finished run goes to attnprune_edu/results/half-macs.csv at once, so that what was stopped goes on. The table is
+printed at the end.
+"""
+
+import argparse
+
+import pandas as pd
+import torch
+from recovery import ROOT, append, has
+from torch import nn
+from train_checkpoints import InBfloat16
+
+import attnprune_edu as ap
+
+TABLE = ROOT / "attnprune_edu" / "results" / "half-macs.csv"
+TRAINING = {"lr": 0.003, "weight_decay": 0.05, "progress": False}
+
+
+def halved(dense: nn.Module, data: ap.ImageData, seed: int) -> tuple[nn.Module, nn.Module]:
+    """``dense`` with half of its MACs, as it is cut and after repair."""
+    example = data.normalize(data.validation.images[:2])
+    scores = ap.importance(dense, "taylor", data=data, seed=seed)
+    scores = ap.couple(scores, ap.coupled_layers(dense, data.image_shape))
+
+    def macs(keep):
+        return ap.count_macs(ap.remove(ap.mask(dense, keep), example), data.image_shape)
+
+    keep = ap.threshold_by_budget(scores, ap.count_macs(dense, data.image_shape) / 2, macs).keep
+    masked = ap.mask(dense, keep)
+    repaired = ap.repair(masked, data, images=1000, positions=25, seed=seed)
+    return ap.remove(masked, example), ap.remove(repaired, example)
+
+
+def run(network: str, data: ap.ImageData, epochs: int, seed: int) -> dict:
+    model = ap.load_model("resnet20", data.name)
+    row = {"before": ap.accuracy(model, data)}
+    if network == "half":
+        cut, model = halved(model, data, seed)
+        row |= {"pruned_accuracy": ap.accuracy(cut, data), "repaired_accuracy": ap.accuracy(model, data)}
+    ap.fine_tune(InBfloat16(model), data, epochs, seed=seed, **TRAINING)
+    row |= {"accuracy": ap.accuracy(model, data), "params": ap.count_params(model)}
+    return row | {"macs": ap.count_macs(model, data.image_shape)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
+    arguments = parser.parse_args()
+    data = ap.load_data()
+    for seed in range(arguments.seeds):
+        for network in ("half", "dense"):
+            cell = {"network": network, "epochs": arguments.epochs, "seed": seed}
+            if not has(TABLE, **cell):
+                append(cell | run(network, data, arguments.epochs, seed), TABLE)
+                print(cell, flush=True)
+    table = pd.read_csv(TABLE)
+    print(f"\n{data}\n{torch.get_num_threads()} threads")
+    print("| network | as it ships | cut | repaired | trained | points lost | parameters | MACs |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for network, rows in table.groupby("network", sort=False):
+        mean, low, high = ap.mean_interval(100 * (rows.before - rows.accuracy))
+        cut = [f"{rows[column].mean():.1%}" if rows[column].notna().all() else "" for column in TABLE_COLUMNS]
+        trained = f"{rows.accuracy.mean():.1%} ({rows.accuracy.min():.1%}–{rows.accuracy.max():.1%})"
+        lost = f"{mean:.2f} (95 % interval {low:.2f} to {high:.2f})"
+        costs = f"{rows.params.iloc[0]:,} | {rows.macs.iloc[0]:,}"
+        print(f"| {network} | {rows.before.mean():.1%} | {cut[0]} | {cut[1]} | {trained} | {lost} | {costs} |")
+
+
+TABLE_COLUMNS = ["pruned_accuracy", "repaired_accuracy"]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The intervals: against published values, by hand, and by how often they hold what they promise to hold."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import attnprune_edu as ap
+
+TABLE = pd.DataFrame(
+    [
+        (criterion, ratio, seed, base + 0.1 * seed + extra)
+        for criterion, base, noise in [("new", 0.5, (0.02, 0.03, 0.04)), ("old", 0.5, (0.0, 0.0, 0.0))]
+        for ratio in (0.3, 0.5)
+        for seed, extra in enumerate(noise)
+    ],
+    columns=["criterion", "pruning_ratio", "seed", "accuracy"],
+)
+
+
+def test_the_interval_of_an_accuracy_is_wilsons():
+    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: 81 of 263.
+    assert ap.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert ap.wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    low, high = ap.wilson(20, 20)
+    assert low < 1 and high == pytest.approx(1)
+
+
+def test_the_interval_of_a_mean_is_students():
+    # t for 2 degrees of freedom and 95 % is 4.303; the standard deviation of 1, 2, 3 is 1.
+    assert ap.mean_interval([1, 2, 3]) == pytest.approx((2, 2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), abs=1e-4)
+    assert ap.mean_interval([0.7]) == (0.7, -math.inf, math.inf), "one run says nothing about the spread"
+    assert ap.mean_interval([0.5, 0.5]) == (0.5, 0.5, 0.5)
+
+
+def test_nineteen_of_twenty_intervals_hold_the_true_mean():
+    random = np.random.default_rng(0)
+    held = [low <= 0.6 <= high for _, low, high in map(ap.mean_interval, random.normal(0.6, 0.02, (2000, 3)))]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize("values", [[], [0.5, math.nan], [math.inf]])
+def test_a_mean_of_nothing_or_of_no_numbers_is_refused(values):
+    with pytest.raises(ValueError, match="values must be one or more finite numbers"):
+        ap.mean_interval(values)
+
+
+def test_runs_of_one_seed_are_compared_with_each_other():
+    found = ap.paired_difference(TABLE, "new", "old")
+    assert list(found.index) == [0.3, 0.5] and list(found.runs) == [3, 3]
+    assert found.difference.tolist() == pytest.approx([0.03, 0.03])
+    # The seeds lie 0.1 apart, but what is compared differs by 0.02 to 0.04 only.
+    half = 4.3027 * 0.01 / math.sqrt(3)
+    assert found.low.tolist() == pytest.approx([0.03 - half] * 2, abs=1e-5)
+    assert found.high.tolist() == pytest.approx([0.03 + half] * 2, abs=1e-5)
+    turned = ap.paired_difference(TABLE, "old", "new")
+    assert turned.low.tolist() == pytest.approx((-found.high).tolist())
+    assert (ap.paired_difference(TABLE, "new", "new")[["difference", "low", "high"]] == 0).all(axis=None)
+
+
+def test_only_common_runs_count():
+    fewer = TABLE.drop(TABLE[(TABLE.criterion == "old") & (TABLE.seed == 0)].index)
+    assert list(ap.paired_difference(fewer, "new", "old").runs) == [2, 2]
+    gaps = TABLE.assign(accuracy=TABLE.accuracy.where(TABLE.pruning_ratio == 0.3))
+    assert list(ap.paired_difference(gaps, "new", "old").index) == [0.3]
+
+
+def test_what_cannot_be_compared_is_named():
+    with pytest.raises(ValueError, match=r"it lacks \['seed'\]"):
+        ap.paired_difference(TABLE.drop(columns="seed"), "new", "old")
+    with pytest.raises(ValueError, match=r"runs in common, of \['new', 'old'\]; got 'new' and 'none'"):
+        ap.paired_difference(TABLE, "new", "none")
+    with pytest.raises(ValueError, match="'new' has several for one pruning_ratio and seed"):
+        ap.paired_difference(pd.concat([TABLE, TABLE[:1]]), "new", "old")
