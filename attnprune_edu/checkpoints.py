@@ -15,6 +15,7 @@ from .masks import mask, mask_weights, masks_of, unmask, weight_masks_of
 from .models import architecture_of, rebuild
 
 PRETRAINED = Path(__file__).parent / "pretrained"
+SHIPPED = ("article-net", "resnet20")  # each for CIFAR-10 and for the embedded set
 # Masks are stored beside the weights: a prefix that says of which kind, and the name of the layer.
 _MASKS = {"keep/": (masks_of, mask), "keep_weights/": (weight_masks_of, mask_weights)}
 
@@ -63,8 +64,8 @@ def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
     """Load a network, ready to use (float32, evaluation mode, on the CPU).
 
     Either ``name`` is a file that ``save_model`` wrote, or ``name`` and ``data_name`` choose a network that ships with
-    the package: ``load_model("article-net", data.name)`` for the data sets ``"cifar10"`` and ``"shapes"``. A model card
-    (data, seed, command, accuracy) lies beside each.
+    the package, each for the data sets ``"cifar10"`` and ``"shapes"``: ``load_model("article-net", data.name)``, or
+    ``"resnet20"``. A model card (data, seed, command, accuracy) lies beside each.
 
     Raises FileNotFoundError if there is no such network and ValueError if the file cannot be used.
     """

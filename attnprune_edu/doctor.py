@@ -1,6 +1,7 @@
 """``attnprune-edu doctor``: is this machine ready for the course, and if not, what is to be done?"""
 
 import importlib.metadata
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -126,14 +127,14 @@ def cifar10() -> Finding:
 
 def shipped_networks() -> Iterator[Finding]:
     """Do the networks that ship with the package load?"""
-    for data_name in ("cifar10", "shapes"):
+    for name, data_name in itertools.product(checkpoints.SHIPPED, ("cifar10", "shapes")):
         try:
-            checkpoints.load_model("article-net", data_name)
+            checkpoints.load_model(name, data_name)
         except (FileNotFoundError, ValueError) as error:
-            file = checkpoints.PRETRAINED / f"article-net-{data_name}.safetensors"
+            file = checkpoints.PRETRAINED / f"{name}-{data_name}.safetensors"
             yield Finding(False, str(error), f"Install the package again, or restore the file: git checkout -- {file}")
         else:
-            yield Finding(True, f"the network article-net-{data_name} loads")
+            yield Finding(True, f"the network {name}-{data_name} loads")
 
 
 def notebook_kernel() -> Finding:

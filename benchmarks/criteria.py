@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    "article-net": Plan(CRITERIA, None, {}, {"epochs": 1}, ([0.5, 0.7, 0.9], 17), ("random", "l1", "attention")),
+    "article-net": Plan(CRITERIA, None, {}, {"epochs": 1}, ([0.5, 0.9], 17), ("random", "l1", "attention")),
     "resnet20": Plan(
         [*CRITERIA, "bn_scale"],
         10_000,

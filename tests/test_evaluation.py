@@ -1,6 +1,5 @@
 import pytest
 import torch
-from conftest import trained_norms
 
 import attnprune_edu as ap
 from attnprune_edu.evaluation import count_macs, count_params, latency_ms
@@ -67,13 +66,15 @@ def test_peak_memory_of_the_article_net_by_hand(tiny_data):
     assert peak_memory(small, images) == 4 * (count_params(small) + images.numel() + 2 * 64 * 16 * 28 * 28)
 
 
-@pytest.mark.parametrize("kind", ["ArticleNet", "ResNet20", "masked", "removed"])
-def test_onnx_runtime_gives_the_same_answers(kind, shapes_data, tmp_path):
-    torch.manual_seed(0)
-    model = (trained_norms(ap.ResNet20(), 32) if kind == "ResNet20" else ap.load_model("article-net", "shapes")).eval()
-    if kind in ("masked", "removed"):
-        model = ap.mask(model, ap.keep_by_ratio(ap.importance(model), 0.5))
-        model = ap.remove(model) if kind == "removed" else model
+@pytest.mark.parametrize("name", ["article-net", "resnet20"])
+@pytest.mark.parametrize("kind", ["dense", "masked", "removed"])
+def test_onnx_runtime_gives_the_same_answers(name, kind, shapes_data, tmp_path):
+    model = ap.load_model(name, "shapes")
+    if kind != "dense":
+        groups = ap.coupled_layers(model, shapes_data.image_shape)
+        model = ap.mask(model, ap.keep_by_ratio(ap.couple(ap.importance(model), groups), 0.5))
+    if kind == "removed":
+        model = ap.remove(model, torch.zeros(2, *shapes_data.image_shape))
     path = ap.export_onnx(model, tmp_path / "net.onnx", shapes_data)
     assert list(tmp_path.iterdir()) == [path]
     network = ap.OnnxNetwork(path)

@@ -3,6 +3,7 @@ import torch
 from safetensors import safe_open
 
 import attnprune_edu as ap
+from attnprune_edu.checkpoints import PRETRAINED, SHIPPED
 
 
 def test_article_net_is_the_articles():
@@ -106,30 +107,37 @@ def test_files_that_are_no_networks_are_named(tmp_path, tiny_model):
         ap.save_model(torch.nn.Linear(2, 2), tmp_path / "linear.safetensors")
 
 
-@pytest.mark.parametrize("name", ["cifar10", "shapes"])
-def test_shipped_networks_have_a_card_that_tells_the_truth_about_their_size(name):
-    from attnprune_edu.checkpoints import PRETRAINED
+SIZES = {"article-net": ("1,703,370", "fc1.weight"), "resnet20": ("272,474", "fc.weight")}
 
-    file = PRETRAINED / f"article-net-{name}.safetensors"
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("data_name", ["cifar10", "shapes"])
+def test_shipped_networks_have_a_card_that_tells_the_truth_about_their_size(name, data_name):
+    file = PRETRAINED / f"{name}-{data_name}.safetensors"
     card = file.with_suffix(".md").read_text(encoding="utf-8")
-    assert "1,703,370" in card and f"python benchmarks/train_checkpoints.py {file.stem}" in card
-    assert ap.load_model("article-net", name).architecture["num_classes"] == 10
+    params, layer = SIZES[name]
+    assert params in card and f"python benchmarks/train_checkpoints.py {file.stem}" in card
+    model = ap.load_model(name, data_name)
+    assert model.architecture["num_classes"] == 10 and f"{ap.count_params(model):,}" == params
     with safe_open(file, framework="pt") as stored:
-        assert stored.get_tensor("fc1.weight").dtype == torch.float16
+        assert stored.get_tensor(layer).dtype == torch.float16
+
+
+def test_every_shipped_network_is_known_to_the_doctor():
+    assert set(SHIPPED) == set(SIZES) == {file.stem.rpartition("-")[0] for file in PRETRAINED.glob("*.safetensors")}
 
 
 def accuracy_on_card(name: str) -> float:
-    from attnprune_edu.checkpoints import PRETRAINED
-
-    lines = (PRETRAINED / f"article-net-{name}.md").read_text(encoding="utf-8").splitlines()
+    lines = (PRETRAINED / f"{name}.md").read_text(encoding="utf-8").splitlines()
     row = next(line for line in lines if line.startswith("| test accuracy"))
     return float(row.split("|")[2].split("%")[0]) / 100
 
 
-def test_shapes_network_reaches_what_its_card_says(shapes_data):
-    measured = ap.accuracy(ap.load_model("article-net", "shapes"), shapes_data)
-    assert abs(measured - accuracy_on_card("shapes")) < 0.005
-    assert 0.80 <= measured <= 0.92
+@pytest.mark.parametrize(("name", "low", "high"), [("article-net", 0.80, 0.92), ("resnet20", 0.98, 1.0)])
+def test_a_shapes_network_reaches_what_its_card_says(shapes_data, name, low, high):
+    measured = ap.accuracy(ap.load_model(name, "shapes"), shapes_data)
+    assert abs(measured - accuracy_on_card(f"{name}-shapes")) < 0.005
+    assert low <= measured <= high
 
 
 def test_removing_half_of_the_channels_clearly_hurts_on_the_embedded_set(shapes_data):
@@ -139,8 +147,9 @@ def test_removing_half_of_the_channels_clearly_hurts_on_the_embedded_set(shapes_
         assert ap.accuracy(masked, shapes_data) < ap.accuracy(model, shapes_data) - 0.1
 
 
-def test_cifar10_network_reaches_what_its_card_says(cifar10_npz):
+@pytest.mark.parametrize(("name", "low"), [("article-net", 0.77), ("resnet20", 0.86)])
+def test_a_cifar10_network_reaches_what_its_card_says(cifar10_npz, name, low):
     data = ap.load_data(cifar10_npz, announce=False)
-    measured = ap.accuracy(ap.load_model("article-net", "cifar10"), data)
-    assert abs(measured - accuracy_on_card("cifar10")) < 0.005
-    assert measured >= 0.77
+    measured = ap.accuracy(ap.load_model(name, "cifar10"), data)
+    assert abs(measured - accuracy_on_card(f"{name}-cifar10")) < 0.005
+    assert measured >= low

@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from conftest import trained_norms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -174,3 +175,35 @@ def test_half_of_the_embedded_networks_channels_are_made_up_for(shapes_data):
     masked = ap.mask(model, ap.keep_by_ratio(ap.importance(model), 0.7))
     before, after = (ap.accuracy(network, shapes_data) for network in (masked, ap.repair(masked, shapes_data)))
     assert after > before + 0.1
+
+
+def coupled_mask(model, image_shape, ratio):
+    return ap.mask(
+        model, ap.keep_by_ratio(ap.couple(ap.importance(model, "l2"), ap.coupled_layers(model, image_shape)), ratio)
+    )
+
+
+def test_a_residual_network_is_repaired_through_its_groups(shapes_data):
+    few = shapes_data.subset(test=300)
+    model = ap.load_model("resnet20", "shapes")
+    masked = coupled_mask(model, few.image_shape, 0.3)
+    repaired = ap.repair(masked, few, images=200, positions=25)
+    assert ap.accuracy(repaired, few) > ap.accuracy(masked, few) + 0.1
+    images = few.normalize(few.test.images[:20])
+    small = ap.remove(repaired, images)
+    assert small.architecture["stage_channels"] == [11, 22, 45]
+    with torch.no_grad():
+        assert (small(images) - repaired(images)).abs().max() < 1e-4
+
+
+def test_a_vgg_with_normalisation_is_brought_nearer_to_the_dense_one(shapes_data):
+    few = shapes_data.subset(train=200)
+    torch.manual_seed(0)
+    model = trained_norms(ap.VGG((8, 8, 12, 12, 16, 16, 16, 16)), 32)
+    masked = coupled_mask(model, few.image_shape, 0.25)
+    repaired = ap.repair(masked, few, images=200, positions=25)
+    images = few.normalize(few.test.images[:100])
+    with torch.no_grad():
+        before, after = ((network(images) - model(images)).square().mean() for network in (masked, repaired))
+        assert after < 0.7 * before
+        assert (ap.remove(repaired, images[:2])(images) - repaired(images)).abs().max() < 1e-4

@@ -44,6 +44,7 @@ def plot_lines(
         axis.set_ylim(bottom=min(0, *(y for curve in curves.values() for y in curve.values())))
     if log:
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")  # 100, not 10²
     elif all(isinstance(x, int) for curve in curves.values() for x in curve) and "x" not in percent:
         axis.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))  # there is no half epoch
     axis.set_xlabel(x_label)
