@@ -88,7 +88,8 @@ def dependency_graph(plain: nn.Module, example_inputs: Tensor):
     for parameter in frozen:
         parameter.requires_grad_(True)  # the graph is read from the gradients' functions
     with torch.enable_grad():
-        graph = torch_pruning.DependencyGraph().build_dependency(plain, example_inputs)
+        # In a list: a tensor of one image would first be handed over as that image, without the dimension of the batch.
+        graph = torch_pruning.DependencyGraph().build_dependency(plain, [example_inputs])
     for parameter in frozen:
         parameter.requires_grad_(False)
     return graph

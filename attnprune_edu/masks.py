@@ -101,7 +101,7 @@ def live_channels(model: nn.Module) -> dict[str, Tensor]:
     """Return {layer name: bool (channels,)}, True where no mask silences the channel, of every Conv2d and Linear."""
     masks = masks_of(model)
     return {
-        name: masks.get(name, torch.ones(len(layer.weight), dtype=torch.bool, device=layer.weight.device))
+        name: masks[name] if name in masks else torch.ones(len(layer.weight), dtype=torch.bool, device=layer.weight.device)
         for name, layer in layers_with_channels(model).items()
     }
 
@@ -147,16 +147,17 @@ def before_masks(model: nn.Module) -> nn.Module:
 
 
 def _without_masks(model: nn.Module, value) -> nn.Module:
-    plain = copy.deepcopy(model)
-    for layer in plain.modules():
-        if _mask_of(layer, ChannelMask, WeightMask) is not None:
-            values = {name: value(layer, name).detach().clone() for name in layer.parametrizations}
-            trained = {name: masks.original.requires_grad for name, masks in layer.parametrizations.items()}
-            # torch's remove_parametrizations would edit the layer's class, which a deep copy shares with its original.
-            layer.__class__ = type(layer).__base__
-            del layer.parametrizations
-            for name, tensor in values.items():
-                layer.register_parameter(name, nn.Parameter(tensor, requires_grad=trained[name]))
+    masked = {name: layer for name, layer in model.named_modules() if _mask_of(layer, ChannelMask, WeightMask) is not None}
+    # A deep copy takes what the memo names as already copied: the masks, which are most of the work, stay behind.
+    plain = copy.deepcopy(model, {id(layer.parametrizations): None for layer in masked.values()})
+    for name, layer in masked.items():
+        copied = plain.get_submodule(name)
+        # torch's remove_parametrizations would edit the layer's class, which a deep copy shares with its original.
+        copied.__class__ = type(layer).__base__
+        del copied.parametrizations
+        for part, masks in layer.parametrizations.items():
+            tensor = value(layer, part).detach().clone()
+            copied.register_parameter(part, nn.Parameter(tensor, requires_grad=masks.original.requires_grad))
     return plain
 
 

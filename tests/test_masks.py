@@ -209,8 +209,13 @@ def test_a_second_mask_adds_to_the_first(tiny_model):
 
 def test_before_masks_gives_back_the_network_before_it(tiny_model, tiny_data, keep):
     images = tiny_data.normalize(tiny_data.test.images)
-    again = before_masks(ap.mask_weights(ap.mask(tiny_model, keep), weight_keep(tiny_model)))
+    masked = ap.mask_weights(ap.mask(tiny_model, keep), weight_keep(tiny_model))
+    again = before_masks(masked)
     assert torch.equal(again(images), tiny_model(images)) and not masks_of(again) and not weight_masks_of(again)
+    with torch.no_grad():
+        for parameter in (*again.parameters(), *unmask(masked).parameters()):
+            parameter.zero_()
+    assert torch.equal(before_masks(masked)(images), tiny_model(images)), "the copies share no memory with their original"
 
 
 def test_a_refused_mask_leaves_the_network_as_it_was(tiny_model):

@@ -123,6 +123,17 @@ def test_masks_on_single_weights_go_along_in_any_network():
     assert torch.equal(left["features.4"], second)
 
 
+def test_one_image_is_enough_to_follow_a_network_that_also_runs_without_a_batch():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(-3), nn.Linear(4 * 36, 3))
+    masked = ap.mask(model, {"0": torch.tensor([True, False, True, False])})
+    small = ap.remove(masked, torch.randn(1, 3, 8, 8))
+    images = torch.randn(4, 3, 8, 8)
+    with torch.no_grad():
+        assert (masked(images) - small(images)).abs().max() < 1e-5
+    assert small[0].out_channels == 2 and small[3].in_features == 2 * 36
+
+
 def test_grouped_convolutions_keep_their_channels():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 1, groups=2), nn.Flatten(), nn.Linear(6 * 36, 3))
