@@ -13,9 +13,11 @@ ifdef ATTNPRUNE_DATA
 export ATTNPRUNE_DATA := $(shell test -f "$$ATTNPRUNE_DATA" && echo "$$(cd "$$(dirname "$$ATTNPRUNE_DATA")" && pwd)/$$(basename "$$ATTNPRUNE_DATA")" || echo "$$ATTNPRUNE_DATA")
 endif
 
-# A process for each core, and one thread in each process: threads of two processes wait for each other. A notebook's cells
-# stay together, and so do the tests that need the same lesson in the browser.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+# A process for each core, and one thread in each process: threads of two processes wait for each other. One process more for
+# the tests that often wait, for a page or for another process. A notebook's cells stay together, and so do the tests that need
+# the same lesson in the browser.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+ONE_MORE = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 
 .DEFAULT_GOAL := help
 .PHONY: help lab demo test data notebooks checkpoints bench lock clean
@@ -50,8 +52,8 @@ demo: $(READY) ## run lesson 00 without a browser and leave it as one HTML page
 test: $(READY) ## set everything up and run every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(PYTEST) --dist loadgroup
-	ATTNPRUNE_DATA=shapes $(PYTEST) --dist loadfile -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
+	$(PYTEST) -n $(ONE_MORE) --dist loadgroup
+	ATTNPRUNE_DATA=shapes $(PYTEST) -n auto --dist loadfile -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
 
 data: $(READY) ## download CIFAR-10 (170 MB), resuming where an earlier try broke off
 	$(BIN)/attnprune-edu data

@@ -54,6 +54,8 @@ class OnnxNetwork:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or torch.get_num_threads()
+        # Else its threads go on asking for work after each answer, and whatever is measured next has to share the cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         content = source if isinstance(source, bytes) else str(source)
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 

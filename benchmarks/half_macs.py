@@ -57,8 +57,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     arguments = parser.parse_args()
     data = ap.load_data()
-    for seed in range(arguments.seeds):
-        for network in ("half", "dense"):
+    for network in ("half", "dense"):
+        for seed in range(arguments.seeds):
             cell = {"network": network, "epochs": arguments.epochs, "seed": seed}
             if not has(TABLE, **cell):
                 append(cell | run(network, data, arguments.epochs, seed), TABLE)

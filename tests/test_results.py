@@ -21,3 +21,24 @@ def test_recovery_has_every_cell_of_three_seeds():
     # An equal training budget, and equal widths whatever the way there.
     assert set(cells[~cells.method.isin(["removed", "repaired"])].epochs) == {4}
     assert (cells.groupby("pruning_ratio").params.nunique() == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("network", "ratios", "criteria"), [("article-net", [0.1, 0.3, 0.5, 0.7, 0.9], 8), ("resnet20", [0.3, 0.5], 9)]
+)
+def test_criteria_has_every_cell_of_three_seeds_and_the_baselines(network, ratios, criteria):
+    table = ap.load_results(f"criteria-{network}")
+    assert not table.duplicated(["criterion", "pruning_ratio", "seed"]).any()
+    baselines = table.criterion.isin(["from scratch", "Torch-Pruning L2"])
+    ours, outside = table[~baselines], table[table.criterion == "Torch-Pruning L2"]
+    assert ours.criterion.nunique() == criteria
+    for rows in (ours[ours.pruning_ratio != 0.2], outside):
+        assert (rows.groupby(["criterion", "pruning_ratio"]).seed.apply(sorted).map(tuple) == (0, 1, 2)).all()
+        assert sorted(rows.pruning_ratio.unique()) == ratios
+    assert (table[table.criterion == "from scratch"].groupby("pruning_ratio").seed.nunique() == 3).all()
+    assert "from scratch" in set(table.criterion)
+    # All that is compared at one ratio has the same shape, and so the same costs; Torch-Pruning rounds by itself.
+    same = table[table.criterion != "Torch-Pruning L2"].groupby("pruning_ratio")
+    assert (same.params.nunique() == 1).all() and (same.macs.nunique() == 1).all()
+    assert ours[["pruned_accuracy", "repaired_accuracy", "accuracy"]].notna().all(axis=None)
+    assert table.accuracy.between(0.05, 0.9).all()

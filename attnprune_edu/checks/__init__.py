@@ -12,6 +12,7 @@ from .lesson_04 import recall_by_hand, recall_of_each_class, validation_split
 from .lesson_05 import mask_by_hand, safe_ratio, weight_after_a_step
 from .lesson_06 import cubic_schedule, left_after_stage_three, ridge_by_hand
 from .lesson_07 import columns_behind_flatten, overall_speedup, params_of_cut_conv
+from .lesson_08 import images_for_half_a_point, interval_of_difference, what_the_article_reports
 from .verdict import Verdict
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "channels_left",
     "columns_behind_flatten",
     "cubic_schedule",
+    "images_for_half_a_point",
+    "interval_of_difference",
     "keep_for_budget",
     "keep_for_fc1",
     "left_after_stage_three",
@@ -40,4 +43,5 @@ __all__ = [
     "validation_split",
     "weight_after_a_step",
     "weights_left",
+    "what_the_article_reports",
 ]
