@@ -17,7 +17,7 @@ endif
 # the tests that often wait, for a page or for another process. A notebook's cells stay together, and so do the tests that need
 # the same lesson in the browser.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
-ONE_MORE = $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
+ONE_MORE = $(shell $(BIN)/python -c "import psutil; print((psutil.cpu_count(logical=False) or 1) + 1)")
 
 .DEFAULT_GOAL := help
 .PHONY: help lab demo test data notebooks checkpoints bench lock clean

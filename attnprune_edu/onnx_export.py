@@ -46,7 +46,8 @@ def onnx_bytes(model: nn.Module, data: ImageData) -> bytes:
 class OnnxNetwork:
     """A network that ONNX Runtime answers for, on the CPU, called like any other: normalised images to class scores.
 
-    ``source``: the path of a file that ``export_onnx`` wrote, or its bytes. ``threads``: as many as torch uses, if None.
+    ``source``: the path of a file that ``export_onnx`` wrote, or its bytes. ``threads``: as many as torch uses, if None;
+    they sleep between two answers, while ONNX Runtime by itself would let them spin.
     """
 
     def __init__(self, source: str | Path | bytes, threads: int | None = None):

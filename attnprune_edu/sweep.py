@@ -1,6 +1,7 @@
 """Sweeps: many pruning experiments, in this process or in many, that lose nothing when they are stopped."""
 
 import functools
+import inspect
 import itertools
 import json
 import pickle
@@ -50,7 +51,7 @@ def sweep(
     ``models``: {name: a network, or a function of the seed that returns one}. ``criteria``: names that ``importance`` knows,
     or {name: such a name, or a function of the model that returns importance}. ``ratios``: shares of the channels, 0–1.
     Coupled layers lose the same channels. ``repaired``: solve for the weights behind the pruned channels again (``repair``);
-    a dictionary holds options for that.
+    a dictionary holds options for that, other than ``dense`` and ``seed``.
     ``epochs``: of fine-tuning after that; ``training``: its options. ``split``: the images for the accuracies.
 
     The columns are ``model``, ``criterion``, ``pruning_ratio``, ``scope``, ``seed``; ``pruned_accuracy`` (right after
@@ -63,8 +64,8 @@ def sweep(
     ``multiprocessing.get_context("spawn")``) or that of a Dask cluster; None runs one cell after the other here. Its workers
     must see the folder under the same path.
 
-    Raises ValueError for an unknown split or an empty list. If cells fail, the others are finished first; then RuntimeError
-    names the first failure.
+    Raises ValueError for an unknown split, an empty list, or a ``repaired`` that is neither. If cells fail, the others are
+    finished first; then RuntimeError names the first failure.
     """
     named = criteria if isinstance(criteria, dict) else {name: name for name in criteria}
     axes = {"models": models, "criteria": named, "ratios": ratios, "scopes": scopes, "seeds": seeds}
@@ -72,6 +73,7 @@ def sweep(
     if empty := [name for name, values in axes.items() if not values]:
         raise ValueError(f"{empty[0]} must hold at least one value, got none")
     data.part(split)
+    _check_repaired(repaired)
     how = {"repaired": repaired, "epochs": epochs, "split": split, "training": training}
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(folder or temporary).resolve()
@@ -82,6 +84,12 @@ def sweep(
             _run_all(missing, question, place, executor, bar)
         rows = [json.loads((place / f"{name}.json").read_text(encoding="utf-8")) for name in cells]
     return pd.DataFrame(rows)
+
+
+def _check_repaired(repaired: bool | dict) -> None:
+    allowed = set(inspect.signature(repair).parameters) - {"masked", "data", "dense", "seed"}
+    if not isinstance(repaired, bool) and not (isinstance(repaired, dict) and set(repaired) <= allowed):
+        raise ValueError(f"repaired must be True, False or a dictionary with some of {sorted(allowed)}, got {repaired!r}")
 
 
 @dataclass(frozen=True)

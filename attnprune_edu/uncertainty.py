@@ -22,27 +22,33 @@ def wilson(right: int, images: int) -> tuple[float, float]:
     """The 95 % confidence interval (0–1) of an accuracy of ``right`` out of ``images`` (Wilson, 1927).
 
     Unlike accuracy ± 2 standard errors it never leaves 0–1, and it is not empty where all answers are right.
+    Raises ValueError unless there is at least one image and ``right`` lies between 0 and ``images``.
     """
-    z = special.ndtri(TWO_SIDED)  # 1.96
+    if images < 1 or not 0 <= right <= images:
+        raise ValueError(
+            f"right must lie between 0 and images, which must be at least 1; got right={right}, images={images}"
+        )
+    z = float(special.ndtri(TWO_SIDED))  # 1.96
     share = right / images
     middle = (share + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
-    return middle - half, middle + half
+    return max(0.0, middle - half), min(1.0, middle + half)  # rounding may reach a little beyond
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """The mean of several runs and its 95 % interval by Student's t: mean ± t · s / √n (Student, 1908).
 
-    It supposes that the runs are independent and about normally distributed. With 3 runs t is 4.3, with 30 it is 2.0.
+    It supposes that the runs are independent and about normally distributed. With 3 runs t is 4.3, with 30 it is 2.0. Equal
+    values give an empty interval: then nothing that varied was measured, which does not mean that nothing varies.
     Raises ValueError if there is no value or one is not finite.
     """
     values = pd.Series(list(values), dtype=float)
     if not len(values) or not values.map(math.isfinite).all():
         raise ValueError(f"values must be one or more finite numbers, got {list(values)}")
-    mean, runs = values.mean(), len(values)
+    mean, runs = float(values.mean()), len(values)
     if runs == 1:
         return Interval(mean, -math.inf, math.inf)
-    half = special.stdtrit(runs - 1, TWO_SIDED) * values.std() / math.sqrt(runs)
+    half = float(special.stdtrit(runs - 1, TWO_SIDED) * values.std() / math.sqrt(runs))
     return Interval(mean, mean - half, mean + half)
 
 
@@ -53,7 +59,7 @@ def paired_difference(
 
     ``table``: one row for each run with the columns ``by``, ``x``, ``seed`` and ``y``, as ``sweep`` returns it. Runs with
     the same seed are compared with each other (the same dense network, the same images), which takes out what the seeds
-    share: that is why the interval of the difference is narrower than two separate ones would suggest.
+    share: so the interval of the difference is usually narrower than two separate ones would suggest.
 
     The result has a row for each ``x`` at which both were run, and the columns ``difference``, ``low``, ``high`` and
     ``runs``. Raises ValueError if a column is missing, a run comes twice, or the two have no run in common.

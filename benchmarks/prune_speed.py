@@ -38,10 +38,11 @@ def ours(dense: nn.Module, inputs: Tensor) -> nn.Module:
     return ap.remove(ap.mask(dense, ap.keep_by_ratio(importance, RATIO)), inputs)
 
 
-def torch_pruning(dense: nn.Module, inputs: Tensor) -> nn.Module:
+def torch_pruning(dense: nn.Module, inputs: Tensor, ratio: float = RATIO) -> nn.Module:
+    """``dense`` itself, cut by that library's L2 pruner with its defaults; the output layer is left alone."""
     output = list(dense.modules())[-1]
     importance = tp.importance.MagnitudeImportance(p=2)
-    tp.pruner.MagnitudePruner(dense, inputs, importance, pruning_ratio=RATIO, ignored_layers=[output]).step()
+    tp.pruner.MagnitudePruner(dense, inputs, importance, pruning_ratio=ratio, ignored_layers=[output]).step()
     return dense
 
 

@@ -648,14 +648,18 @@ def test_difference_explorer_compares_two_criteria_at_a_stage():
     first.value = "l1"
     assert "l1 is ahead of l1" in explorer.picture.value and "+0.0 (+0.0 to +0.0)" in explorer.picture.value
     alone = widgets.difference_picture(SWEPT[SWEPT.seed == 0], "attention", "l1", "removed")[1]
-    assert "from a single run: 10%: +5.0 (-inf to +inf)" in alone
+    assert "from 1 run: 10%: +5.0 (-inf to +inf)" in alone
+    gaps = SWEPT.assign(pruned_accuracy=SWEPT.pruned_accuracy.where(SWEPT.criterion != "random"))
+    assert widgets.difference_explorer(gaps).children[0].options == ("attention", "l1"), (
+        "random was not measured at all stages"
+    )
 
 
 def test_an_interval_that_holds_zero_is_an_open_point():
     differences = pd.DataFrame(
         {"difference": [0.02, 0.01, -0.03], "low": [0.01, -0.02, -0.05], "high": [0.03, 0.04, -0.01]}, [0.1, 0.3, 0.5]
     )
-    axis = plots.plot_differences(differences, x_label="ratio", y_label="points", mark=0.3).axes[0]
+    axis = plots.plot_differences(differences, x_label="ratio", y_label="points", percent="x").axes[0]
     clear, undecided = (found for found in axis.collections if isinstance(found, PathCollection))
     assert clear.get_offsets().tolist() == [[0.1, 2.0], [0.5, -3.0]] and undecided.get_offsets().tolist() == [[0.3, 1.0]]
     assert clear.get_facecolor()[0].tolist() == list(to_rgba(plots.BLUE))
@@ -669,5 +673,7 @@ def test_differences_that_cannot_be_shown_are_named():
         widgets.difference_picture(SWEPT, "attention", "l1", "repaired")
     with pytest.raises(ValueError, match="table must have one of the columns"):
         widgets.difference_explorer(SWEPT.drop(columns=["accuracy", "pruned_accuracy"]))
+    with pytest.raises(ValueError, match=r"it lacks \['criterion'\]"):
+        widgets.difference_explorer(SWEPT.drop(columns="criterion"))
     with pytest.raises(ValueError, match=r"it lacks \['low'\]"):
         plots.plot_differences(pd.DataFrame({"difference": [0.1], "high": [0.2]}), x_label="", y_label="")

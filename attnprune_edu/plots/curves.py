@@ -1,5 +1,6 @@
 """Figures of curves: accuracy by pruning ratio, what happened in training, and runs with several seeds."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
@@ -166,13 +167,12 @@ def plot_ranges(table: pd.DataFrame, y: str, by: str, *, y_label: str, axis=None
     return axis.figure
 
 
-def plot_differences(
-    differences: pd.DataFrame, *, x_label: str, y_label: str, mark: float | None = None, axis=None
-) -> Figure:
+def plot_differences(differences: pd.DataFrame, *, x_label: str, y_label: str, percent: str = "", axis=None) -> Figure:
     """Draw what ``paired_difference`` found: a point at each x with its interval, beside a line at zero.
 
-    Filled points: the interval does not reach zero. Open ones: it does, so that the difference may as well be chance.
-    ``mark``: an x that gets a thin vertical line. Draws on ``axis`` if one is given.
+    Filled points: the interval does not reach zero. Open ones: it does, so that the difference may as well be chance. A
+    dotted line from end to end: a single run, whose interval is infinite. The differences are drawn in points, 100 times as
+    large. ``percent="x"``: x holds shares (0–1). Draws on ``axis`` if one is given.
     """
     if missing := {"difference", "low", "high"} - set(differences.columns):
         raise ValueError(f"differences must have the columns 'difference', 'low' and 'high', it lacks {sorted(missing)}")
@@ -182,12 +182,13 @@ def plot_differences(
     clear = (points.low > 0) | (points.high < 0)
     for shown, face in ((clear, BLUE), (~clear, "white")):
         rows = points[shown]
-        axis.vlines(rows.index, rows.low, rows.high, color=BLUE, linewidth=2.5, alpha=0.7, zorder=1)
+        known = rows[np.isfinite(rows.low)]
+        axis.vlines(known.index, known.low, known.high, color=BLUE, linewidth=2.5, alpha=0.7, zorder=1)
+        for x in rows.index.difference(known.index):
+            axis.axvline(x, color=BLUE, linestyle=":", zorder=1)
         axis.scatter(rows.index, rows.difference, s=50, facecolor=face, edgecolor=BLUE, linewidth=1.5, zorder=2)
     axis.axhline(0, color="black", linewidth=1, zorder=0)
-    if mark is not None:
-        axis.axvline(mark, color="black", linewidth=0.8, zorder=0)
-    in_percent(axis, "x")
+    in_percent(axis, percent)
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
     clean(axis)

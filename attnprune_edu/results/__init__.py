@@ -6,7 +6,7 @@ import pandas as pd
 
 
 def load_results(name: str) -> pd.DataFrame:
-    """Return the table called ``name``, such as ``"recovery"``, which ``benchmarks/<name>.py`` has made.
+    """Return the table called ``name``, such as ``"recovery"`` or ``"criteria-resnet20"``; a script in benchmarks/ makes it.
 
     Raises ValueError that lists the tables there are.
     """

@@ -14,9 +14,12 @@ def difference_explorer(table: pd.DataFrame, first: str = "attention", second: s
     """Choose two criteria and when to look, and see both accuracies and the difference with its 95 % interval.
 
     ``table``: what ``sweep`` returns for one network, with several criteria, ratios and seeds; the stages are those of
-    ``STAGES`` that it has a column for. ``first``, ``second``: the criteria to begin with.
+    ``STAGES`` that it has a column for, the criteria those that were measured at all of them. ``first``, ``second``: the
+    criteria to begin with. Raises ValueError if there is nothing to compare or one of these is not among them.
     """
-    criteria, stages = list(table.criterion.unique()), _stages(table)
+    stages = _stages(table)
+    everywhere = table.groupby("criterion", sort=False)[list(stages.values())].agg(lambda values: values.notna().any())
+    criteria = list(everywhere.index[everywhere.all(axis=1)])
     for argument, name in (("first", first), ("second", second)):
         if name not in criteria:
             raise ValueError(f"{argument} must be one of {criteria}, got {name!r}")
@@ -47,17 +50,20 @@ def difference_picture(table: pd.DataFrame, first: str, second: str, stage: str)
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     labels = {"x_label": "pruning ratio", "y_label": f"test accuracy, {stage}"}
     plots.plot_spread(rows, "pruning_ratio", y, "criterion", **labels, percent="xy", axis=left)
-    plots.plot_differences(found, x_label="pruning ratio", y_label=f"points by which\n{first} is ahead", axis=right)
+    labels = {"x_label": "pruning ratio", "y_label": f"points by which\n{first} is ahead"}
+    plots.plot_differences(found, **labels, percent="x", axis=right)
     said = "; ".join(
         f"{as_percent(ratio)}: {100 * row.difference:+.1f} ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
         for ratio, row in found.iterrows()
     )
-    runs = f"{found.runs.min()} runs" if found.runs.min() > 1 else "a single run"
+    runs = "–".join(map(str, sorted({found.runs.min(), found.runs.max()}))) + (" runs" if found.runs.max() > 1 else " run")
     alt = f"Points of accuracy by which {first} is ahead of {second}, {stage}, with the 95 % interval from {runs}: {said}."
     return plots.png(figure), alt
 
 
 def _stages(table: pd.DataFrame) -> dict[str, str]:
+    if missing := {"criterion", "pruning_ratio", "seed"} - set(table.columns):
+        raise ValueError(f"table must have the columns 'criterion', 'pruning_ratio' and 'seed', it lacks {sorted(missing)}")
     found = {stage: column for stage, column in STAGES.items() if column in table and table[column].notna().any()}
     if not found:
         raise ValueError(f"table must have one of the columns {list(STAGES.values())}, got {list(table.columns)}")
