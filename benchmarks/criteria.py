@@ -39,11 +39,11 @@ import attnprune_edu as ap
 from attnprune_edu.checkpoints import whole_or_not_at_all
 from attnprune_edu.models import architecture_of, rebuild
 from attnprune_edu.schedules import channels_of, prune_to
+from attnprune_edu.widgets.difference import STAGES
 
 CELLS = ROOT / "build" / "criteria"
 PICTURES = ROOT / "benchmarks" / "pictures"
 CRITERIA = ["random", "l1", "l2", "fpgm", "taylor", "attention_signed", "attention", "activation_attention"]
-METHODS = {"pruned_accuracy": "removed", "repaired_accuracy": "repaired", "accuracy": "fine-tuned"}
 
 
 class Plan(NamedTuple):
@@ -131,11 +131,11 @@ def baselines(network: str, data: ap.ImageData, ratios: list[float], seeds: int)
 
 def report(network: str, table: pd.DataFrame, data: ap.ImageData) -> None:
     print(f"\n{data}\n{network}, {PLANS[network]}")
-    for column, method in METHODS.items():
+    for stage, column in STAGES.items():
         rows = table.dropna(subset=column)
         summary = rows.pivot_table(column, "criterion", "pruning_ratio", ["mean", "min", "max"], sort=False)
         ratios = sorted(summary["mean"].columns)
-        print(f"\n| {method} | " + " | ".join(f"{ratio:.0%}" for ratio in ratios) + " |")
+        print(f"\n| {stage} | " + " | ".join(f"{ratio:.0%}" for ratio in ratios) + " |")
         print("| --- |" + " --- |" * len(ratios))
         for criterion, row in summary.iterrows():
             texts = [
@@ -150,8 +150,8 @@ def picture(network: str, table: pd.DataFrame) -> Figure:
     shown = ["random", "l1", "fpgm", "taylor", "attention", "activation_attention"]
     rows = table[table.criterion.isin(shown)].assign(criterion=lambda t: pd.Categorical(t.criterion, shown))
     figure = Figure(figsize=(15, 3.8), layout="constrained")
-    for axis, (column, method) in zip(figure.subplots(1, 3), METHODS.items(), strict=True):
-        labels = {"x_label": "pruning ratio", "y_label": f"test accuracy, {method}"}
+    for axis, (stage, column) in zip(figure.subplots(1, 3), STAGES.items(), strict=True):
+        labels = {"x_label": "pruning ratio", "y_label": f"test accuracy, {stage}"}
         ap.plots.plot_spread(rows, "pruning_ratio", column, "criterion", **labels, percent="xy", axis=axis)
     return figure
 
