@@ -20,6 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests of CIFAR-10 run in one process, for unpacking it takes longer than they do."""
+    for item in items:
+        if "cifar10_npz" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("cifar10"))
+
+
 @pytest.fixture(autouse=True)
 def _own_surroundings(monkeypatch, tmp_path):
     """No test reads or fills the user's cache, nor follows the user's choice of data."""

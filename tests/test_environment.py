@@ -1,5 +1,6 @@
 """pyproject.toml, the lock file and environment.yml must tell the same story; Binder must understand the last."""
 
+import os
 import re
 import subprocess
 import sys
@@ -57,6 +58,13 @@ def test_lock_file_has_one_fitting_exact_version_of_everything_asked_for():
         assert wanted.specifier.contains(version), f"{wanted} is locked at {version}"
     assert here["torch"].specifier.contains(Version("2.13.0+cpu")), "the lock admits the CPU build of the same release"
     assert not [name for name in here if name.startswith(("nvidia", "cuda", "triton"))]
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="there are groups only where tests run side by side")
+@pytest.mark.xdist_group("together")
+def test_tests_of_a_group_stay_together(request):
+    # Where pytest and pytest-xdist do not fit, groups are ignored in silence: each browser test then runs its whole lesson.
+    assert request.node.nodeid.endswith("@together")
 
 
 def test_binder_understands_the_repository():
