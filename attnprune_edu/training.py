@@ -19,16 +19,25 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def flip_and_crop(images: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
-    """Mirror each image with probability ½ and shift it by up to ``padding`` pixels, at random.
+def flip_and_crop(
+    images: Tensor, generator: torch.Generator, padding: int = 4, size: tuple[int, int] | None = None
+) -> Tensor:
+    """Mirror each image with probability ½ and cut a window out of it at random, after a black margin was put around it.
 
-    ``images``: uint8 (N, channels, height, width); the result has the same shape and type, and the margin is black. One
-    indexing step cuts all N windows, which is why no data loader with worker processes is needed.
+    ``images``: uint8 (N, channels, height, width). ``padding``: pixels of margin on each side. ``size``: height and width of
+    the window, by default those of the image, which is thereby shifted by up to ``padding`` pixels. The result is uint8
+    (N, channels, *size). One indexing step cuts all N windows, which is why no data loader with worker processes is needed.
+    Raises ValueError if the window is larger than the image with its margin.
     """
-    count, _, height, width = images.shape
+    count, _, *image_size = images.shape
+    height, width = size or image_size
     padded = F.pad(images, (padding,) * 4)
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, channels, shifts, shifts, height, width), a view
-    top, left = torch.randint(2 * padding + 1, (2, count), generator=generator)
+    rows, columns = padded.shape[2] - height + 1, padded.shape[3] - width + 1  # places for the window's corner
+    if rows < 1 or columns < 1:
+        raise ValueError(f"size must be at most {tuple(padded.shape[2:])}, the image with its margin, got {size}")
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, channels, rows, columns, height, width), a view
+    top = torch.randint(rows, (count,), generator=generator)
+    left = torch.randint(columns, (count,), generator=generator)
     shifted = windows[torch.arange(count), :, top, left]  # (N, channels, height, width)
     mirror = torch.rand(count, generator=generator) < 0.5
     return torch.where(mirror[:, None, None, None], shifted.flip(3), shifted)
@@ -104,6 +113,7 @@ def train(
     lr: float = 0.003,
     batch_size: int = 100,
     weight_decay: float = 0.01,
+    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
     augment: Augmentation | None = flip_and_crop,
     loss_fn: Loss = cross_entropy,
     done_epochs: int = 0,
@@ -113,8 +123,9 @@ def train(
 ) -> pd.DataFrame:
     """Train ``model`` in place on ``data.train`` and return what happened, one row an epoch.
 
-    AdamW (Adam with decoupled weight decay) follows a one-cycle schedule whose peak learning rate is ``lr``. ``augment``
-    changes each batch of images; None leaves them as they are. ``loss_fn(scores, labels, inputs)`` is what gets smaller.
+    ``optimizer(parameters, lr=…, weight_decay=…)`` makes the optimiser, by default AdamW (Adam with decoupled weight decay);
+    it follows a one-cycle schedule whose peak learning rate is ``lr``. ``augment`` changes each batch of images; None leaves
+    them as they are. ``loss_fn(scores, labels, inputs)`` is what gets smaller.
     ``done_epochs``: begin in the middle of the schedule, as if so many epochs had gone before these. After each epoch every
     callback is called with the model and the epoch's row: ``epoch``, ``loss`` (mean over the epoch's training batches),
     ``validation_accuracy`` (0–1), ``lr`` and ``seconds``. The GPU is used if there is one; afterwards the model is back
@@ -136,10 +147,10 @@ def train(
     home, device = parameters[0].device, best_device()
     generator = torch.Generator().manual_seed(seed)
     steps_per_epoch = -(-len(data.train.labels) // batch_size)
-    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    steps = optimizer(parameters, lr=lr, weight_decay=weight_decay)
     # A cycle of a single step would be all end and no peak: its learning rate is next to nothing.
     total_steps = max(2, (done_epochs + epochs) * steps_per_epoch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=total_steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(steps, max_lr=lr, total_steps=total_steps)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch's reminder that no step of the optimiser went before
         for _ in range(done_epochs * steps_per_epoch):
@@ -158,9 +169,9 @@ def train(
                 for images, labels in batches(data.train, batch_size, generator, augment):
                     inputs = data.normalize(images.to(device)).contiguous(memory_format=layout)
                     loss = loss_fn(model(inputs), labels.to(device), inputs)
-                    optimizer.zero_grad()
+                    steps.zero_grad()
                     loss.backward()
-                    optimizer.step()
+                    steps.step()
                     schedule.step()
                     total_loss += loss.item() * len(labels)
                     bar.update()

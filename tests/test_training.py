@@ -71,6 +71,32 @@ def test_flip_and_crop_moves_and_mirrors_whole_images():
     assert torch.equal(moved[:, 0], moved[:, 1]), "channels move together"
 
 
+def test_flip_and_crop_cuts_smaller_windows_too():
+    image = torch.arange(1, 31, dtype=torch.uint8).view(1, 1, 5, 6).expand(300, 1, 5, 6)
+    cut = flip_and_crop(image, torch.Generator().manual_seed(0), padding=0, size=(4, 3))
+    windows = [image[0, :, top : top + 4, left : left + 3] for top in range(2) for left in range(4)]
+    possible = {tuple(one.flatten().tolist()) for window in windows for one in (window, window.flip(2))}
+    assert {tuple(one.flatten().tolist()) for one in cut} == possible
+    with pytest.raises(ValueError, match=r"size must be at most \(7, 8\), the image with its margin, got \(8, 8\)"):
+        flip_and_crop(image, torch.Generator(), padding=1, size=(8, 8))
+
+
+def test_any_optimizer_follows_the_schedule(tiny_data):
+    made = []
+
+    def sgd(parameters, lr, weight_decay):
+        made.append(torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=0.9))
+        return made[-1]
+
+    model = fresh(tiny_data)
+    history = ap.train(
+        model, tiny_data, 12, optimizer=sgd, lr=0.05, weight_decay=0.001, batch_size=10, augment=None, progress=False
+    )
+    assert made[0].defaults["weight_decay"] == 0.001 and history.lr.max() > 0.04
+    assert history.lr.iloc[-1] == made[0].param_groups[0]["lr"] < 1e-4, "this very optimiser ran through the cycle"
+    assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
+
+
 @pytest.mark.parametrize("batch_size", [54, 27])
 def test_even_one_step_trains(tiny_data, batch_size):
     model = fresh(tiny_data)
