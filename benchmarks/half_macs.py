@@ -3,9 +3,9 @@
     python benchmarks/half_macs.py [--seeds 3] [--epochs 3]
 
 The network that ships loses as many channels, the same share everywhere, as bring its MACs to a half; coupled layers lose
-the same ones. The criterion is taylor. Then repair, removal, and a few epochs of training. A training with that many more
-epochs may make the dense network better as well; so it gets the same epochs, and is what the small one is compared with,
-besides the network as it ships.
+the same ones. The criterion is attention, which the course teaches. Then repair, removal, and a few epochs of training. A
+training with that many more epochs may make the dense network better as well; so it gets the same epochs, and is what the
+small one is compared with, besides the network as it ships.
 
 Every finished run goes to attnprune_edu/results/half-macs.csv at once, so that what was stopped goes on. The table is
 printed at the end.
@@ -17,18 +17,19 @@ import pandas as pd
 import torch
 from recovery import ROOT, append, has
 from torch import nn
-from train_checkpoints import InBfloat16
+from train_checkpoints import InBfloat16, nesterov_sgd
 
 import attnprune_edu as ap
 
 TABLE = ROOT / "attnprune_edu" / "results" / "half-macs.csv"
-TRAINING = {"lr": 0.003, "weight_decay": 0.05, "progress": False}
+# As the dense network was trained, with a third of its peak learning rate.
+TRAINING = {"optimizer": nesterov_sgd, "lr": 0.05, "weight_decay": 5e-4, "progress": False}
 
 
 def halved(dense: nn.Module, data: ap.ImageData, seed: int) -> tuple[nn.Module, nn.Module]:
     """``dense`` with half of its MACs, as it is cut and after repair."""
     example = data.normalize(data.validation.images[:2])
-    scores = ap.importance(dense, "taylor", data=data, seed=seed)
+    scores = ap.importance(dense, "attention")
     scores = ap.couple(scores, ap.coupled_layers(dense, data.image_shape))
 
     def macs(keep):

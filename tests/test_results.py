@@ -24,7 +24,8 @@ def test_recovery_has_every_cell_of_three_seeds():
 
 
 @pytest.mark.parametrize(
-    ("network", "ratios", "criteria"), [("article-net", [0.1, 0.3, 0.5, 0.7, 0.9], 8), ("resnet20", [0.3, 0.5], 9)]
+    ("network", "ratios", "criteria"),
+    [("article-net", [0.1, 0.3, 0.5, 0.7, 0.9], 8), ("resnet20", [0.3, 0.5], 9), ("resnet20-adamw", [0.3, 0.5], 9)],
 )
 def test_criteria_has_every_cell_of_three_seeds_and_the_baselines(network, ratios, criteria):
     table = ap.load_results(f"criteria-{network}")
