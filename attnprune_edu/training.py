@@ -1,4 +1,4 @@
-"""The training loop: batches cut from tensors in memory, augmentation on whole batches, Adam with a one-cycle schedule."""
+"""The training loop: batches cut from tensors in memory, augmentation on whole batches, one-cycle schedule."""
 
 import contextlib
 import copy
@@ -147,10 +147,10 @@ def train(
     home, device = parameters[0].device, best_device()
     generator = torch.Generator().manual_seed(seed)
     steps_per_epoch = -(-len(data.train.labels) // batch_size)
-    steps = optimizer(parameters, lr=lr, weight_decay=weight_decay)
+    stepper = optimizer(parameters, lr=lr, weight_decay=weight_decay)
     # A cycle of a single step would be all end and no peak: its learning rate is next to nothing.
     total_steps = max(2, (done_epochs + epochs) * steps_per_epoch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(steps, max_lr=lr, total_steps=total_steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(stepper, max_lr=lr, total_steps=total_steps)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch's reminder that no step of the optimiser went before
         for _ in range(done_epochs * steps_per_epoch):
@@ -169,9 +169,9 @@ def train(
                 for images, labels in batches(data.train, batch_size, generator, augment):
                     inputs = data.normalize(images.to(device)).contiguous(memory_format=layout)
                     loss = loss_fn(model(inputs), labels.to(device), inputs)
-                    steps.zero_grad()
+                    stepper.zero_grad()
                     loss.backward()
-                    steps.step()
+                    stepper.step()
                     schedule.step()
                     total_loss += loss.item() * len(labels)
                     bar.update()
