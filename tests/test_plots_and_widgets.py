@@ -72,6 +72,13 @@ def test_every_figure_is_drawn(tiny_data, tiny_model):
         assert is_drawn(figure)
 
 
+def test_whole_numbers_on_a_logarithmic_axis_have_a_tick_each():
+    axis = plots.plot_lines({"a": {1: 0.2, 4: 0.4, 64: 0.1}}, "batch", "y", log=True).axes[0]
+    axis.figure.canvas.draw()
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "4", "64"]
+    assert not len(axis.get_xticks(minor=True))
+
+
 def test_filters_are_drawn_most_important_first_and_pruned_ones_crossed_out(tiny_model):
     figure = plots.plot_filters(tiny_model.conv1.weight, VALUES, KEEP, columns=4)
     assert [axis.get_title().split(":")[0] for axis in figure.axes] == ["3", "0", "2", "1"]

@@ -22,8 +22,9 @@ def plot_lines(
     """Draw {name: {x: y}} as up to six lines, told apart by colour, dashes and markers; an empty name gets no legend.
 
     ``percent``: the axes, ``"x"``, ``"y"`` or ``"xy"``, whose values are shares (0–1) to be shown from 0 to 100 %.
-    ``log``: a logarithmic x axis. ``mark``: (name, x) of a point that gets a diamond and its value in percent.
-    ``reference``: (label, y) of a dashed horizontal line. Draws on ``axis`` if one is given. Returns the figure.
+    ``log``: a logarithmic x axis, with a tick at each of up to eight whole numbers. ``mark``: (name, x) of a point that
+    gets a diamond and its value in percent. ``reference``: (label, y) of a dashed horizontal line. Draws on ``axis`` if one
+    is given. Returns the figure.
     """
     if not 1 <= len(curves) <= len(LINES) or not all(curves.values()):
         raise ValueError(f"curves must be 1 to {len(LINES)} lines with at least one point each, got {curves}")
@@ -43,10 +44,15 @@ def plot_lines(
     in_percent(axis, percent)
     if "y" not in percent:
         axis.set_ylim(bottom=min(0, *(y for curve in curves.values() for y in curve.values())))
+    places = {x for curve in curves.values() for x in curve}
+    whole = all(isinstance(x, int) for x in places)
     if log:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")  # 100, not 10²
-    elif all(isinstance(x, int) for curve in curves.values() for x in curve) and "x" not in percent:
+        if whole and len(places) <= 8:
+            axis.set_xticks(sorted(places))
+            axis.minorticks_off()
+    elif whole and "x" not in percent:
         axis.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))  # there is no half epoch
     axis.set_xlabel(x_label)
     axis.set_ylabel(y_label)
