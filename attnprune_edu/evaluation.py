@@ -221,13 +221,16 @@ def latency_ms(
     """Time of one forward pass of ``batch_size`` images in milliseconds: a column per network, a row per round.
 
     Every network has its turn in each round, so that a slow moment of the machine hits all alike; a turn is the mean of as
-    many passes as fit into about 10 ms, at least two. Raises ValueError if a number is below 1 or there is no network.
+    many passes as fit into about 10 ms, at least two. The images are the first of the validation part, for black ones would
+    be too fast: pooling is quicker where all values are equal. Raises ValueError if a number is below 1 or there is no
+    network.
     """
     if not models:
         raise ValueError("models must hold at least one network, got an empty dictionary")
     if batch_size < 1 or rounds < 1:
         raise ValueError(f"batch_size and rounds must be at least 1, got batch_size={batch_size}, rounds={rounds}")
-    inputs = torch.zeros(batch_size, *data.image_shape)
+    images = data.validation.images
+    inputs = data.normalize(images[torch.arange(batch_size) % len(images)])  # again from the first if there are too few
     modules = {name: model for name, model in models.items() if isinstance(model, nn.Module)}
     timers = {}
     for name, model in models.items():

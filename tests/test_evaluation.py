@@ -137,6 +137,15 @@ def test_latency_has_a_row_per_round_and_sees_a_slow_network(tiny_model, tiny_da
     assert times["thirty times"].median() > 5 * times["once"].median()
 
 
+def test_latency_is_that_of_real_images_however_many_there_are(tiny_model, tiny_data):
+    seen, validation = [], tiny_data.normalize(tiny_data.validation.images)
+    tiny_model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    count = len(validation) + 2
+    latency_ms({"model": tiny_model}, tiny_data, batch_size=count, rounds=1)
+    assert all(torch.equal(inputs, torch.cat([validation, validation[:2]])) for inputs in seen)
+    assert seen and validation.std() > 0
+
+
 def test_bad_input_is_named(tiny_model, tiny_data):
     with pytest.raises(ValueError, match="empty dictionary"):
         ap.compare({}, tiny_data)
