@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 from prune_speed import torch_pruning
 from recovery import ROOT, append, dense_network, has
 from torch import nn
-from train_checkpoints import RECIPES
+from train_checkpoints import single_cycle
 
 import attnprune_edu as ap
 from attnprune_edu.checkpoints import whole_or_not_at_all
@@ -91,7 +91,7 @@ def from_scratch(network: str, data: ap.ImageData, ratio: float, seed: int) -> d
     pruned = prune_to(dense, data, ratio, channels_of(dense), "random", removed=True, seed=seed)
     torch.manual_seed(seed)
     small = rebuild(architecture_of(pruned))
-    options = RECIPES[f"{network}-cifar10"].options | {"epochs": PLANS[network].scratch[1]}
+    options = single_cycle(f"{network}-cifar10") | {"epochs": PLANS[network].scratch[1]}
     ap.train(small, data, seed=seed, progress=False, **options)
     return costs(small, data)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from train_checkpoints import RECIPES
+from train_checkpoints import single_cycle
 
 import attnprune_edu as ap
 from attnprune_edu.checkpoints import whole_or_not_at_all
@@ -41,7 +41,7 @@ def dense_network(data: ap.ImageData, seed: int) -> torch.nn.Module:
     if not path.exists():
         torch.manual_seed(seed)
         model = ap.ArticleNet()
-        ap.train(model, data, seed=seed, progress=False, **RECIPES[f"article-net-{data.name}"].options)
+        ap.train(model, data, seed=seed, progress=False, **single_cycle(f"article-net-{data.name}"))
         ap.save_model(model, path, dtype=torch.float16)
     return ap.load_model(path)
 

@@ -25,7 +25,12 @@ def test_recovery_has_every_cell_of_three_seeds():
 
 @pytest.mark.parametrize(
     ("network", "ratios", "criteria"),
-    [("article-net", [0.1, 0.3, 0.5, 0.7, 0.9], 8), ("resnet20", [0.3, 0.5], 9), ("resnet20-adamw", [0.3, 0.5], 9)],
+    [
+        ("article-net", [0.1, 0.3, 0.5, 0.7, 0.9], 8),
+        ("resnet20", [0.3, 0.5], 9),
+        ("resnet20-adamw", [0.3, 0.5], 9),
+        ("resnet20-momentum", [0.3, 0.5], 9),
+    ],
 )
 def test_criteria_has_every_cell_of_three_seeds_and_the_baselines(network, ratios, criteria):
     table = ap.load_results(f"criteria-{network}")
@@ -43,3 +48,12 @@ def test_criteria_has_every_cell_of_three_seeds_and_the_baselines(network, ratio
     assert (same.params.nunique() == 1).all() and (same.macs.nunique() == 1).all()
     assert ours[["pruned_accuracy", "repaired_accuracy", "accuracy"]].notna().all(axis=None)
     assert table.accuracy.between(0.05, 0.9).all()
+
+
+def test_half_macs_has_three_seeds_of_one_network_with_half_of_the_multiplications():
+    table = ap.load_results("half-macs")
+    assert sorted(table.seed) == [0, 1, 2] and table.epochs.nunique() == table.before.nunique() == 1
+    full = ap.count_macs(ap.ResNet20(), (3, 32, 32))
+    assert table.macs.between(0.48 * full, 0.5 * full).all()
+    assert (table.pruned_accuracy < table.repaired_accuracy).all() and (table.repaired_accuracy < table.accuracy).all()
+    assert (table.accuracy < table.before).all() and table.before.between(0.89, 0.9).all()
