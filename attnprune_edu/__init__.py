@@ -8,25 +8,22 @@ from ._torchvision import declare_missing_operators
 declare_missing_operators()  # before anything below imports torchvision
 
 from . import checks, plots, widgets
-from .attention import attention_scores, attention_weights, normalize
-from .checkpoints import load_model, save_model
-from .data import ImageData, Images, load_data
-from .evaluation import Report, compare, confusion, count_macs, count_params, evaluate, latency_ms
-from .groups import AttentionImportance, couple, coupled_layers
-from .guarantee import Guarantee, prune_with_guarantee
-from .importance import importance
-from .masks import mask, mask_, mask_weights, prune_network, sparsity
-from .models import VGG, ArticleNet, ResNet20
-from .onnx_export import OnnxNetwork, export_onnx
+from .data.images import ImageData, Images, load_data
+from .experiments.guarantee import Guarantee, prune_with_guarantee
+from .experiments.results import load_results
+from .experiments.sensitivity import sensitivity
+from .experiments.sweep import sweep
+from .networks.models import VGG, ArticleNet, ResNet20
+from .networks.training import Distillation, Rewind, accuracy, fine_tune, predict, train
 from .plots import show
-from .quiz import quiz
-from .removal import remove
-from .repair import repair
-from .results import load_results
-from .schedules import AttentionPruner, Pruned, prune_in_stages, ratio_schedule
-from .sensitivity import sensitivity
-from .sweep import sweep
-from .thresholds import (
+from .pruning.attention import attention_scores, attention_weights, normalize
+from .pruning.groups import AttentionImportance, couple, coupled_layers
+from .pruning.importance import importance
+from .pruning.masks import mask, mask_, mask_weights, prune_network, sparsity
+from .pruning.removal import remove
+from .pruning.repair import repair
+from .pruning.schedules import AttentionPruner, Pruned, prune_in_stages, ratio_schedule
+from .pruning.thresholds import (
     Threshold,
     keep_by_ratio,
     threshold_as_printed,
@@ -36,8 +33,11 @@ from .thresholds import (
     threshold_by_ratio,
     threshold_top_k_mean,
 )
-from .training import Distillation, Rewind, accuracy, fine_tune, predict, train
-from .uncertainty import Interval, mean_interval, paired_difference, wilson
+from .quizzes import quiz
+from .report.checkpoints import load_model, save_model
+from .report.evaluation import Report, compare, confusion, count_macs, count_params, evaluate, latency_ms
+from .report.onnx_export import OnnxNetwork, export_onnx
+from .report.uncertainty import Interval, mean_interval, paired_difference, wilson
 
 __version__ = "0.1.0"
 __all__ = [

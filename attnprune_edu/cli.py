@@ -27,8 +27,8 @@ def _doctor() -> int:
 
 
 def _data() -> int:
-    from .data import cache_folder
-    from .download import download_cifar10
+    from .data.download import download_cifar10
+    from .data.images import cache_folder
 
     try:
         folder = download_cifar10(cache_folder())

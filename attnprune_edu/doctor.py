@@ -13,7 +13,9 @@ import torch
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from . import checkpoints, data, training
+from .data import images
+from .networks import training
+from .report import checkpoints
 
 PACKAGE = "attnprune-edu"
 NEEDED_MEMORY_GB = 2.0  # what Binder gives; the lessons are written to fit
@@ -111,14 +113,14 @@ def cifar10() -> Finding:
         return Finding(
             False, f"ATTNPRUNE_DATA names {chosen}, which is not there", "Correct the path or unset ATTNPRUNE_DATA."
         )
-    if chosen not in ("", *data.SOURCES) and not chosen.endswith(".npz"):
+    if chosen not in ("", *images.SOURCES) and not chosen.endswith(".npz"):
         return Finding(
-            False, f"ATTNPRUNE_DATA is {chosen!r}", f"It must be one of {', '.join(data.SOURCES)} or an .npz file."
+            False, f"ATTNPRUNE_DATA is {chosen!r}", f"It must be one of {', '.join(images.SOURCES)} or an .npz file."
         )
     if chosen and chosen not in ("auto", "cifar10"):
         return Finding(True, f"the lessons will use {chosen} (ATTNPRUNE_DATA)")
-    if data.has_cifar10():
-        return Finding(True, f"CIFAR-10 is in {data.cache_folder()}")
+    if images.has_cifar10():
+        return Finding(True, f"CIFAR-10 is in {images.cache_folder()}")
     advice = "Fetch the real data (170 MB) with `attnprune-edu data`."
     if chosen == "cifar10":
         return Finding(False, "ATTNPRUNE_DATA asks for CIFAR-10, which is not on this machine", advice)

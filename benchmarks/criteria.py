@@ -17,7 +17,7 @@ its seeds differ only in what is drawn by them: random channels, images for the 
 batches, flips and shifts.
 
 Every finished cell is kept in build/criteria/, so that a run that was stopped goes on. At the end the table goes to
-attnprune_edu/results/criteria-NETWORK.csv, is printed, and drawn as benchmarks/pictures/criteria-NETWORK.png.
+attnprune_edu/experiments/results/criteria-NETWORK.csv, is printed, and drawn as benchmarks/pictures/criteria-NETWORK.png.
 """
 
 import argparse
@@ -36,9 +36,9 @@ from torch import nn
 from train_checkpoints import single_cycle
 
 import attnprune_edu as ap
-from attnprune_edu.checkpoints import whole_or_not_at_all
-from attnprune_edu.models import architecture_of, rebuild
-from attnprune_edu.schedules import channels_of, prune_to
+from attnprune_edu.networks.models import architecture_of, rebuild
+from attnprune_edu.pruning.schedules import channels_of, prune_to
+from attnprune_edu.report.checkpoints import whole_or_not_at_all
 from attnprune_edu.widgets.difference import STAGES
 
 CELLS = ROOT / "build" / "criteria"

@@ -10,8 +10,8 @@ Channels within the blocks alone, the teacher and the number of epochs replaced 
 three plain epochs) after its test accuracy was known. The teacher was chosen on validation images: 86.6 against 86.1 % after
 two epochs, one run each.
 
-Every finished run goes to attnprune_edu/results/half-macs.csv at once, so that what was stopped goes on. The table is
-printed at the end.
+Every finished run goes to attnprune_edu/experiments/results/half-macs.csv at once, so that what was stopped goes on. The
+table is printed at the end.
 """
 
 import argparse

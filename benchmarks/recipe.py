@@ -6,8 +6,8 @@ The recipe: score the channels by "taylor", keep half of both convolutions and 1
 layers again in closed form, remove, and train with the dense network as the teacher. The pictures are shifted by up to 2
 pixels instead of 4: a small network has enough to do without (chosen on validation images, with seed 0 and 10 epochs). The
 dense parents are those of benchmarks/recovery.py. Every finished network goes to build/recovery/ and its row to
-attnprune_edu/results/recipe.csv at once; a stopped run goes on with the next seed. Latency is measured at the end, dense and
-small in turn, so nothing else should run then.
+attnprune_edu/experiments/results/recipe.csv at once; a stopped run goes on with the next seed. Latency is measured at the
+end, dense and small in turn, so nothing else should run then.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import torch
 from recovery import ROOT, append, dense_network, has
 
 import attnprune_edu as ap
-from attnprune_edu.training import flip_and_crop
+from attnprune_edu.networks.training import flip_and_crop
 
 TABLE = ROOT / "attnprune_edu" / "results" / "recipe.csv"
 NETWORKS = ROOT / "build" / "recovery"

@@ -3,9 +3,9 @@
     python benchmarks/recovery.py [--seeds 3] [--ratios 0.1 0.3 0.5 0.7 0.9]
 
 For each seed there is a dense ArticleNet: seed 0 is the network that ships with the package, the others are trained here in
-the same way and kept in build/recovery/. Every finished cell goes to attnprune_edu/results/recovery.csv at once, so that a
-run that was stopped goes on where it was; let only one run at a time. At the end the table is printed, and drawn as
-benchmarks/pictures/recovery.png.
+the same way and kept in build/recovery/. Every finished cell goes to attnprune_edu/experiments/results/recovery.csv at once,
+so that a run that was stopped goes on where it was; let only one run at a time. At the end the table is printed, and drawn
+as benchmarks/pictures/recovery.png.
 """
 
 import argparse
@@ -16,8 +16,8 @@ import torch
 from train_checkpoints import single_cycle
 
 import attnprune_edu as ap
-from attnprune_edu.checkpoints import whole_or_not_at_all
-from attnprune_edu.schedules import channels_of, prune_to
+from attnprune_edu.pruning.schedules import channels_of, prune_to
+from attnprune_edu.report.checkpoints import whole_or_not_at_all
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "attnprune_edu" / "results" / "recovery.csv"

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 import attnprune_edu as ap
-from attnprune_edu.checkpoints import PRETRAINED, whole_or_not_at_all
-from attnprune_edu.evaluation import count_params
-from attnprune_edu.models import ResNet20
-from attnprune_edu.training import flip_and_crop
+from attnprune_edu.networks.models import ResNet20
+from attnprune_edu.networks.training import flip_and_crop
+from attnprune_edu.report.checkpoints import PRETRAINED, whole_or_not_at_all
+from attnprune_edu.report.evaluation import count_params
 
 SEED = 0
 UNFINISHED = Path(__file__).resolve().parent.parent / "build" / "checkpoints"

@@ -10,7 +10,7 @@ import torch
 from hypothesis import settings
 
 import attnprune_edu as ap
-from attnprune_edu.data import from_arrays
+from attnprune_edu.data.images import from_arrays
 
 # A busy machine makes single examples slow, which says nothing about the code.
 settings.register_profile("patient", deadline=None)

@@ -7,7 +7,9 @@ import psutil
 import pytest
 import torch
 
-from attnprune_edu import checkpoints, cli, doctor, training
+from attnprune_edu import cli, doctor
+from attnprune_edu.networks import training
+from attnprune_edu.report import checkpoints
 
 
 def test_this_environment_is_in_order(capsys, monkeypatch):
@@ -105,7 +107,7 @@ def test_a_failed_check_is_the_exit_status(monkeypatch, capsys):
 
 
 def test_data_command_reports_failure_and_success(monkeypatch, capsys, tmp_path):
-    import attnprune_edu.download as download
+    from attnprune_edu.data import download
 
     def fails(folder):
         raise download.DownloadError("every source failed")

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ..attention import attention_scores
+from ..pruning.attention import attention_scores
 from .verdict import NOT_TRIED, Verdict, close_to, exercise, result_of, right, wrong
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from ..evaluation import count_params
-from ..models import ArticleNet
+from ..networks.models import ArticleNet
+from ..report.evaluation import count_params
 from .verdict import Verdict, exercise, require_keep, result_of, right, wrong
 
 

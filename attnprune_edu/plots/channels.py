@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..attention import attention_scores, attention_weights
+from ..pruning.attention import attention_scores, attention_weights
 from .style import KEPT, PRUNED, clean, heat_map
 
 

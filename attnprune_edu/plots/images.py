@@ -4,7 +4,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..data import ImageData
+from ..data.images import ImageData
 from .style import without_ticks
 
 

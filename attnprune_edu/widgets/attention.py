@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from .. import plots
-from ..attention import attention_scores
+from ..pruning.attention import attention_scores
 from .picture_widget import SLIDER, WIDE, PictureWidget
 
 

@@ -6,7 +6,7 @@ import ipywidgets
 from torch import Tensor
 
 from .. import plots
-from ..thresholds import (
+from ..pruning.thresholds import (
     keep_by_ratio,
     threshold_as_printed,
     threshold_at,

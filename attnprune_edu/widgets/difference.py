@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .. import plots
-from ..uncertainty import paired_difference
+from ..report.uncertainty import paired_difference
 from .picture_widget import PictureWidget, as_percent, choice
 
 STAGES = {"removed": "pruned_accuracy", "repaired": "repaired_accuracy", "fine-tuned": "accuracy"}

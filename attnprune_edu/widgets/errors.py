@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .. import plots
-from ..evaluation import count_pairs
+from ..report.evaluation import count_pairs
 from .picture_widget import PictureWidget, as_percent, choice
 
 MOST = 16  # pictures shown at once

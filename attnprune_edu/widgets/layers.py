@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 from .. import plots
-from ..sensitivity import RATIOS
+from ..experiments.sensitivity import RATIOS
 from .picture_widget import PictureWidget, share_slider
 
 

@@ -1,0 +1,1 @@
+"""Floor 1: the images, and where they come from."""

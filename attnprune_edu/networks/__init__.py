@@ -1,0 +1,1 @@
+"""Floor 2: networks, how they are trained, and how channels flow through them."""

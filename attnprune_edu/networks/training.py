@@ -1,0 +1,278 @@
+"""The training loop: batches cut from tensors in memory, augmentation on whole batches, one-cycle schedule."""
+
+import contextlib
+import copy
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from ..data.images import ImageData, Images
+
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def flip_and_crop(
+    images: Tensor, generator: torch.Generator, padding: int = 4, size: tuple[int, int] | None = None
+) -> Tensor:
+    """Mirror each image with probability ½ and cut a window out of it at random, after a black margin was put around it.
+
+    ``images``: uint8 (N, channels, height, width). ``padding``: pixels of margin on each side. ``size``: height and width of
+    the window, by default those of the image, which is thereby shifted by up to ``padding`` pixels. The result is uint8
+    (N, channels, *size). One indexing step cuts all N windows, which is why no data loader with worker processes is needed.
+    Raises ValueError if the window is larger than the image with its margin.
+    """
+    count, _, *image_size = images.shape
+    height, width = size or image_size
+    padded = F.pad(images, (padding,) * 4)
+    rows, columns = padded.shape[2] - height + 1, padded.shape[3] - width + 1  # places for the window's corner
+    if rows < 1 or columns < 1:
+        raise ValueError(f"size must be at most {tuple(padded.shape[2:])}, the image with its margin, got {size}")
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, channels, rows, columns, height, width), a view
+    top = torch.randint(rows, (count,), generator=generator)
+    left = torch.randint(columns, (count,), generator=generator)
+    shifted = windows[torch.arange(count), :, top, left]  # (N, channels, height, width)
+    mirror = torch.rand(count, generator=generator) < 0.5
+    return torch.where(mirror[:, None, None, None], shifted.flip(3), shifted)
+
+
+def batches(
+    part: Images, batch_size: int, generator: torch.Generator, augment: Augmentation | None = None
+) -> Iterator[Images]:
+    """Yield ``part`` once, in random order, as ``Images`` of up to ``batch_size`` augmented uint8 pictures each."""
+    for chosen in torch.randperm(len(part.labels), generator=generator).split(batch_size):
+        images = part.images[chosen]
+        yield Images(augment(images, generator) if augment else images, part.labels[chosen])
+
+
+def cross_entropy(scores: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
+    """The loss of plain training: class scores (N, classes) against ``labels`` (N,); the ``inputs`` do not matter."""
+    return F.cross_entropy(scores, labels)
+
+
+@dataclass
+class Distillation:
+    """A loss for ``train`` that also asks for the answers of a ``teacher``, such as the dense network before pruning.
+
+    (1 − ``weight``) · cross-entropy with the labels + ``weight`` · T² · KL(teacher ‖ network), both softened by the
+    ``temperature`` T: softmax(scores / T) (Hinton, Vinyals, Dean, 2015, arXiv:1503.02531, section 2).
+
+    Raises ValueError for a temperature that is not above 0, or a weight outside 0–1.
+    """
+
+    teacher: nn.Module
+    temperature: float = 4.0
+    weight: float = 0.8
+
+    def __post_init__(self):
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"weight must lie between 0 and 1, got {self.weight}")
+        self.teacher = copy.deepcopy(self.teacher).eval()  # nobody else's mode or device changes
+
+    def __call__(self, scores: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
+        """The loss of class ``scores`` (N, classes) for normalised ``inputs`` (N, channels, height, width)."""
+        with torch.no_grad():
+            wanted = self.teacher.to(inputs.device)(inputs)
+        soft = F.kl_div(
+            (scores / self.temperature).log_softmax(dim=1),
+            (wanted / self.temperature).log_softmax(dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return (1 - self.weight) * F.cross_entropy(scores, labels) + self.weight * self.temperature**2 * soft
+
+
+@dataclass
+class Rewind:
+    """Where ``fine_tune`` goes back to in the training of the dense network (Renda et al., ICLR 2020, arXiv:2003.02389).
+
+    ``total_epochs`` and ``lr`` are those of that training; fine-tuning for n epochs repeats the learning rates of its last n
+    (learning-rate rewinding). With ``weights``, the ``state_dict`` that the dense network had n epochs before its end, what
+    the masks keep and the statistics of batch normalisation go back to these values as well (weight rewinding).
+    """
+
+    total_epochs: int
+    lr: float = 0.003
+    weights: dict[str, Tensor] | None = None
+
+
+def train(
+    model: nn.Module,
+    data: ImageData,
+    epochs: int = 10,
+    *,
+    lr: float = 0.003,
+    batch_size: int = 100,
+    weight_decay: float = 0.01,
+    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
+    augment: Augmentation | None = flip_and_crop,
+    loss_fn: Loss = cross_entropy,
+    done_epochs: int = 0,
+    seed: int = 0,
+    callbacks: Iterable[Callable[[nn.Module, dict], None]] = (),
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train ``model`` in place on ``data.train`` and return what happened, one row an epoch.
+
+    ``optimizer(parameters, lr=…, weight_decay=…)`` makes the optimiser, by default AdamW (Adam with decoupled weight decay);
+    it follows a one-cycle schedule whose peak learning rate is ``lr``. ``augment`` changes each batch of images; None leaves
+    them as they are. ``loss_fn(scores, labels, inputs)`` is what gets smaller.
+    ``done_epochs``: begin in the middle of the schedule, as if so many epochs had gone before these. After each epoch every
+    callback is called with the model and the epoch's row: ``epoch``, ``loss`` (mean over the epoch's training batches),
+    ``validation_accuracy`` (0–1), ``lr`` and ``seconds``. The GPU is used if there is one; afterwards the model is back
+    where it was.
+
+    Nothing is chosen here: the last epoch's weights stay, and the test images are never looked at. On a CPU the same seed on
+    the same machine gives the same weights. Raises ValueError if a number is out of its range or there is nothing to train.
+    """
+    if epochs < 1 or batch_size < 1:
+        raise ValueError(f"epochs and batch_size must be at least 1, got epochs={epochs}, batch_size={batch_size}")
+    if not lr > 0:
+        raise ValueError(f"lr must be above 0, got {lr}")
+    if done_epochs < 0:
+        raise ValueError(f"done_epochs must be at least 0, got {done_epochs}")
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ValueError("model has no parameters to train")
+
+    home, device = parameters[0].device, best_device()
+    generator = torch.Generator().manual_seed(seed)
+    steps_per_epoch = -(-len(data.train.labels) // batch_size)
+    stepper = optimizer(parameters, lr=lr, weight_decay=weight_decay)
+    # A cycle of a single step would be all end and no peak: its learning rate is next to nothing.
+    total_steps = max(2, (done_epochs + epochs) * steps_per_epoch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(stepper, max_lr=lr, total_steps=total_steps)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch's reminder that no step of the optimiser went before
+        for _ in range(done_epochs * steps_per_epoch):
+            schedule.step()
+    history = []
+    try:
+        layout = fast_layout(model.to(device), data)
+        model.to(memory_format=layout)
+        # Layers such as dropout draw from torch's global generator, so it is seeded too, and given back as it was.
+        with torch.random.fork_rng(), tqdm(total=epochs * steps_per_epoch, unit="batch", disable=not progress) as bar:
+            torch.manual_seed(seed)
+            for epoch in range(1, epochs + 1):
+                start, total_loss = time.perf_counter(), 0.0
+                bar.set_description(f"epoch {epoch}/{epochs}")
+                model.train()
+                for images, labels in batches(data.train, batch_size, generator, augment):
+                    inputs = data.normalize(images.to(device)).contiguous(memory_format=layout)
+                    loss = loss_fn(model(inputs), labels.to(device), inputs)
+                    stepper.zero_grad()
+                    loss.backward()
+                    stepper.step()
+                    schedule.step()
+                    total_loss += loss.item() * len(labels)
+                    bar.update()
+                row = {
+                    "epoch": epoch,
+                    "loss": total_loss / len(data.train.labels),
+                    "validation_accuracy": accuracy(model, data, "validation"),
+                    "lr": schedule.get_last_lr()[0],
+                    "seconds": time.perf_counter() - start,
+                }
+                bar.set_postfix(loss=f"{row['loss']:.3f}", validation=f"{row['validation_accuracy']:.1%}")
+                history.append(row)
+                for callback in callbacks:
+                    callback(model, row)
+    finally:  # also after Ctrl-C, or a callback that raises
+        model.to(home, memory_format=torch.contiguous_format).eval()
+    return pd.DataFrame(history)
+
+
+def fine_tune(
+    model: nn.Module, data: ImageData, epochs: int = 2, *, lr: float = 0.001, rewind: Rewind | None = None, **options
+) -> pd.DataFrame:
+    """Train a pruned ``model`` a little more, in place: ``train`` with a lower peak learning rate and fewer epochs.
+
+    Masks stay in force. ``rewind``: go back into the training of the dense network instead; ``lr`` is then not used.
+    ``options`` are those of ``train``, and so are the result and the errors; ValueError also if ``rewind`` does not fit.
+    """
+    if rewind is None:
+        return train(model, data, epochs, lr=lr, **options)
+    if rewind.total_epochs < epochs:
+        raise ValueError(f"rewind.total_epochs must be at least epochs={epochs}, got {rewind.total_epochs}")
+    if rewind.weights is not None:
+        _set_weights(model, rewind.weights)
+    return train(model, data, epochs, lr=rewind.lr, done_epochs=rewind.total_epochs - epochs, **options)
+
+
+@torch.no_grad()
+def _set_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Give ``model`` the values of ``weights``, behind its masks where it has any."""
+    # torch stores a masked `layer.weight` as `layer.parametrizations.weight.original`, and the mask beside it.
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    targets = {
+        name.replace("parametrizations.", "").removesuffix(".original"): tensor
+        for name, tensor in tensors
+        if not ("parametrizations." in name and name.endswith(".keep"))
+    }
+    wrong = [name for name in targets if name not in weights or weights[name].shape != targets[name].shape]
+    if wrong:
+        raise ValueError(
+            f"rewind.weights does not fit the model: {wrong} are missing or of another shape. A network whose channels were "
+            "removed cannot go back; rewind a masked one."
+        )
+    for name, tensor in targets.items():
+        tensor.copy_(weights[name])
+
+
+@contextlib.contextmanager
+def evaluating(*models: nn.Module) -> Iterator[None]:
+    """Put ``models`` into evaluation mode for a while; afterwards each of their modules has the mode it had."""
+    modes = {module: module.training for model in models for module in model.modules()}
+    for model in models:
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@torch.no_grad()
+def predict(model: nn.Module, data: ImageData, images: Tensor, batch_size: int = 100) -> Tensor:
+    """Class scores float32 (N, classes), on the CPU, for uint8 ``images`` (N, channels, height, width)."""
+    device = next(model.parameters()).device
+    layout = fast_layout(model, data)
+    with evaluating(model):
+        batches = (data.normalize(batch.to(device)).contiguous(memory_format=layout) for batch in images.split(batch_size))
+        return torch.cat([model(inputs).cpu() for inputs in batches])
+
+
+@torch.no_grad()
+def fast_layout(model: nn.Module, data: ImageData) -> torch.memory_format:
+    """The order in memory for the images that ``model`` gets: channels last where it can, which takes half of the time.
+
+    A network that reshapes by ``view``, as many older ones do, can only take the default order.
+    """
+    two = torch.zeros(2, *data.image_shape, device=next(model.parameters()).device)
+    with evaluating(model):
+        try:
+            model(two.contiguous(memory_format=torch.channels_last))
+        except RuntimeError:
+            return torch.contiguous_format
+    return torch.channels_last
+
+
+def accuracy(model: nn.Module, data: ImageData, split: str = "test") -> float:
+    """Share (0–1) of the images of ``split`` (``"train"``, ``"validation"`` or ``"test"``) that ``model`` names rightly."""
+    images, labels = data.part(split)
+    return (predict(model, data, images).argmax(dim=1) == labels).double().mean().item()
+
+
+def best_device() -> torch.device:
+    """The GPU if torch can use one, else the CPU."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")

@@ -1,0 +1,236 @@
+"""Repair: recover accuracy without a gradient step, by solving the layers behind a pruned one again in closed form.
+
+When channels fall silent, the next layer hears less. But its other inputs often carry nearly the same information, so new
+weights for them can make up for much of the loss. Which weights? Those that bring its outputs nearest to what they were in
+the dense network, on some training images: a least-squares problem, solved layer by layer from front to back. The idea is
+that of He, Zhang and Sun (ICCV 2017, arXiv:1707.06168) and of ThiNet (Luo, Wu and Lin, ICCV 2017, arXiv:1707.06342).
+"""
+
+import contextlib
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..data.images import ImageData, Images
+from ..networks.dataflow import layers_before_relu
+from ..networks.models import layers_with_channels
+from ..networks.training import evaluating, fast_layout, predict
+from .masks import before_masks, live_channels, masks_of, weight_masks_of
+
+BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
+FEW = 10  # images are enough to see whether a layer hears the same as before
+ROWS = 2000  # at a time in double precision, for the same reason
+
+
+def repair(
+    masked: nn.Module,
+    data: ImageData,
+    *,
+    dense: nn.Module | None = None,
+    images: int = 5000,
+    positions: int = 5,
+    ridge: float = 0.1,
+    rounds: int = 10,
+    seed: int = 0,
+) -> nn.Module:
+    """Return a copy of ``masked`` with new weights, so that what its layers compute is near to the dense network again.
+
+    For each Conv2d and Linear whose inputs pruning has changed, in the network's order: minimise over W and b
+
+        Σ ‖W x + b − y‖² + λ ‖W − W₀‖²
+
+    with x the layer's inputs in the network repaired so far, y its outputs in the ``dense`` network, W₀ the weights it has
+    now, and λ = ``ridge`` times the mean square of its inputs, summed over the images. Pulling towards W₀ rather than 0
+    leaves alone whatever the images do not decide: dead inputs, or more unknowns than equations.
+
+    Behind a ReLU all negative outputs are the same. So where y is negative there, W x + b need only be negative too. Which
+    rows that concerns depends on W, so the weights are solved ``rounds`` times, each time with the outputs of the round
+    before; without a ReLU once is enough.
+
+    ``masked``: with masks on channels; they stay. ``dense``: the network it came from; None takes the weights behind the
+    masks, which is right as long as ``masked`` has not been trained, nor loaded from a file, where they are zeros. The
+    calibration images, ``images`` of the training part (all if it has fewer), are drawn by ``seed``; a convolution looks at
+    ``positions`` positions of each. If the accuracy on them should be worse than before, ``masked`` is returned as it came.
+    Layers with groups are left alone.
+
+    Raises ValueError if ``masked`` has no channel masks or masks on single weights, or a number is out of its range.
+    """
+    if not masks_of(masked):
+        raise ValueError("masked must have masks on channels, which mask() puts there; it has none")
+    if single := weight_masks_of(masked):
+        raise ValueError(
+            f"masked must not have masks on single weights, but {list(single)} have; repair knows whole channels"
+        )
+    if min(images, positions, rounds) < 1:
+        raise ValueError(
+            f"images, positions and rounds must be at least 1, got images={images}, positions={positions}, rounds={rounds}"
+        )
+    if not ridge > 0:
+        raise ValueError(f"ridge must be above 0, got {ridge}")
+    if dense is None:
+        dense = before_masks(masked)
+        behind = [dense.get_submodule(name).weight[~stays] for name, stays in masks_of(masked).items() if not stays.all()]
+        if behind and not any(weight.any() for weight in behind):
+            raise ValueError(
+                "masked has nothing but zeros behind its masks, as after load_model; hand over the dense network"
+            )
+    dense, repaired = copy.deepcopy(dense).eval(), copy.deepcopy(masked)
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(data.train.labels), generator=generator)[:images]
+    calibration = Images(data.train.images[chosen], data.train.labels[chosen])
+    device = next(repaired.parameters()).device
+    layout = fast_layout(dense, data)
+    batches = [data.normalize(b.to(device)).contiguous(memory_format=layout) for b in calibration.images.split(BATCH)]
+    before_relu = layers_before_relu(dense)
+    with evaluating(repaired):
+        spots = {
+            name: [_spots(output, positions, generator) for _ in batches]
+            for name, output in _changed_layers(repaired, dense, batches[0][:FEW]).items()
+        }
+        wanted = _outputs(dense, spots, batches)
+        for name in spots:
+            heard = _inputs(repaired, name, spots[name], batches)
+            _solve(repaired.get_submodule(name), heard, wanted[name], ridge, rounds if name in before_relu else 1)
+    before, after = (_hits(network, data, calibration) for network in (masked, repaired))
+    return repaired if after >= before else copy.deepcopy(masked)
+
+
+@torch.no_grad()
+def _solve(layer: nn.Module, x: Tensor, y: Tensor, ridge: float, rounds: int) -> None:
+    """Give ``layer`` the weights of the formula above, for inputs ``x`` (rows, inputs) and outputs ``y`` (rows, outputs)."""
+    # Silent channels, of this layer and of those before it, need no equations; that makes them few enough to be fast.
+    inputs, outputs = x.any(dim=0), live_channels(layer)[""]
+    weight = layer.weight.detach().flatten(1).clone()  # (outputs, inputs)
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().clone()
+    start = torch.cat([weight[outputs][:, inputs], bias[outputs][:, None]], dim=1)  # the bias as the weight of a constant 1
+    x, y = F.pad(x[:, inputs], (0, 1), value=1.0), y[:, outputs]
+
+    squares = sum(part.T @ part for part in map(Tensor.double, x.split(ROWS)))  # in single precision a small ridge is lost
+    penalty = torch.full_like(squares[0], ridge * max(squares.diagonal()[:-1].mean().item(), 1e-12))
+    penalty[-1] = 1e-6 * squares[-1, -1]  # the bias moves freely: most of what silence takes away is a constant
+    factor, failed = torch.linalg.cholesky_ex(squares + penalty.diag())
+    if failed:
+        raise ValueError(f"ridge is too small for what these images decide; got {ridge}")
+    solution = start
+    for _ in range(rounds):
+        wanted = torch.where(y > 0, y, (x @ solution.T).clamp(max=0)) if rounds > 1 else y
+        missing = (wanted - x @ start.T).T @ x
+        solution = start + torch.cholesky_solve(missing.double().T, factor).T.to(start)
+    weight[outputs.nonzero(), inputs.nonzero().T], bias[outputs] = solution[:, :-1], solution[:, -1]
+    _write(layer, "weight", weight)
+    if layer.bias is not None:
+        _write(layer, "bias", bias)
+
+
+@torch.no_grad()
+def _changed_layers(masked: nn.Module, dense: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
+    """{name: its output for ``pixels``} of each layer without groups that does not hear the same in both networks."""
+    layers = [name for name, layer in layers_with_channels(dense).items() if getattr(layer, "groups", 1) == 1]
+    (before, output), (now, _) = (_pass(network, layers, pixels) for network in (dense, masked))
+    return {name: output[name] for name in layers if not torch.equal(before[name], now[name])}
+
+
+def _pass(model: nn.Module, names: list[str], pixels: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What goes into the layers called ``names`` and what comes out of them when ``model`` sees ``pixels``."""
+    inputs, outputs = {}, {}
+
+    def hook_of(name):
+        def hook(layer, arguments, output):
+            inputs[name], outputs[name] = arguments[0], output
+
+        return hook
+
+    hooks = [model.get_submodule(name).register_forward_hook(hook_of(name)) for name in names]
+    try:
+        model(pixels)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if missing := [name for name in names if name not in outputs]:
+        raise ValueError(f"masked never uses its layer {missing[0]!r} in the forward pass")
+    return inputs, outputs
+
+
+def _spots(output: Tensor, positions: int, generator: torch.Generator) -> Tensor:
+    """The positions of a batch to look at: all there are, for what is no picture."""
+    places = output[0, 0].numel() if output.ndim == 4 else 1
+    return torch.randperm(places, generator=generator)[:positions].to(output.device)
+
+
+@torch.no_grad()
+def _outputs(dense: nn.Module, spots: dict[str, list[Tensor]], batches: list[Tensor]) -> dict[str, Tensor]:
+    """What the layers said in ``dense`` at their ``spots``: {name: (rows, outputs)}."""
+    rows = {name: [] for name in spots}
+    for number, pixels in enumerate(batches):
+        for name, output in _pass(dense, list(spots), pixels)[1].items():
+            rows[name].append(_at(output.flatten(2), spots[name][number]) if output.ndim == 4 else output.flatten(0, -2))
+    return {name: torch.cat(parts) for name, parts in rows.items()}
+
+
+@torch.no_grad()
+def _inputs(repaired: nn.Module, name: str, spots: list[Tensor], batches: list[Tensor]) -> Tensor:
+    """What the layer ``name`` hears at its ``spots`` in the network repaired so far: (rows, inputs)."""
+    layer, rows = repaired.get_submodule(name), []
+    for pixels, places in zip(batches, spots, strict=True):
+        x = _input_of(repaired, name, pixels)
+        rows.append(_windows(layer, x, places) if isinstance(layer, nn.Conv2d) else x.flatten(0, -2))
+    return torch.cat(rows)
+
+
+def _windows(layer: nn.Conv2d, x: Tensor, places: Tensor) -> Tensor:
+    """What the filters of ``layer`` look at in ``x`` (images, channels, height, width) for their outputs at ``places``."""
+    x = _padded(layer, x)
+    for side, (size, dilation, stride) in enumerate(zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)):
+        x = x.unfold(2 + side, dilation * (size - 1) + 1, stride)[..., ::dilation]  # a view: few of the windows are needed
+    row, column = places // x.shape[3], places % x.shape[3]
+    return x[:, :, row, column].transpose(1, 2).flatten(0, 1).flatten(1)  # (images · places, channels · window)
+
+
+def _at(values: Tensor, places: Tensor) -> Tensor:
+    """The ``values`` (images, channels, positions) at some ``places``, as (rows, channels)."""
+    return values[:, :, places].transpose(1, 2).flatten(0, 1)
+
+
+class _Reached(Exception):  # noqa: N818, a way out and not an error
+    """Ends a forward pass at the layer that was to be seen."""
+
+
+def _input_of(model: nn.Module, name: str, pixels: Tensor) -> Tensor:
+    """What goes into the layer ``name`` when ``model`` sees ``pixels``; nothing behind it is computed."""
+    seen = []
+
+    def stop(layer, inputs):
+        seen.append(inputs[0])
+        raise _Reached
+
+    hook = model.get_submodule(name).register_forward_pre_hook(stop)
+    with contextlib.suppress(_Reached):
+        model(pixels)
+    hook.remove()
+    return seen[0]
+
+
+def _padded(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """``x`` (images, channels, height, width) with the margin that the convolution ``layer`` gives it."""
+    if layer.padding == "valid":
+        return x
+    if layer.padding == "same":  # where the margin is odd, the larger half is on the right and below
+        margins = [dilation * (size - 1) for dilation, size in zip(layer.dilation, layer.kernel_size, strict=True)]
+        sides = [(margin // 2, margin - margin // 2) for margin in margins]
+    else:
+        sides = [(padding, padding) for padding in layer.padding]
+    (top, bottom), (left, right) = sides
+    return F.pad(x, (left, right, top, bottom), mode=layer.padding_mode.replace("zeros", "constant"))
+
+
+def _write(layer: nn.Module, part: str, value: Tensor) -> None:
+    """Set a weight or bias, behind its mask if it has one."""
+    masks = getattr(layer, "parametrizations", {})
+    parameter = masks[part].original if part in masks else getattr(layer, part)
+    parameter.copy_(value.view_as(parameter))
+
+
+def _hits(model: nn.Module, data: ImageData, calibration: Images) -> int:
+    return int((predict(model, data, calibration.images).argmax(dim=1) == calibration.labels).sum())

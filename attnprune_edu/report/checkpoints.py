@@ -1,0 +1,94 @@
+"""Networks on disk: tensors in a safetensors file whose header holds the architecture as plain JSON. No pickle."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..networks.models import architecture_of, rebuild
+from ..pruning.masks import mask, mask_weights, masks_of, unmask, weight_masks_of
+
+PRETRAINED = Path(__file__).parent.parent / "pretrained"
+SHIPPED = ("article-net", "resnet20")  # each for CIFAR-10 and for the embedded set
+# Masks are stored beside the weights: a prefix that says of which kind, and the name of the layer.
+_MASKS = {"keep/": (masks_of, mask), "keep_weights/": (weight_masks_of, mask_weights)}
+
+
+def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None) -> Path:
+    """Write ``model`` (with its masks, if it has any) to ``path`` and return the path.
+
+    ``dtype`` stores the weights in that floating-point type, such as ``torch.float16`` for half the size; None stores them
+    as they are. The file appears whole or not at all. Raises TypeError for a network that cannot be rebuilt from its widths.
+    """
+    architecture = architecture_of(model)
+    if dtype is not None and not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
+    tensors = stored_tensors(model)
+    if dtype is not None:
+        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    header = {"architecture": json.dumps(architecture)}
+
+    with whole_or_not_at_all(path) as unfinished:
+        save_file(tensors, unfinished, metadata=header)
+    return Path(path)
+
+
+def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of ``model`` that ``save_model`` writes, by name: weights as they read, buffers, masks."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in unmask(model).state_dict().items()}
+    for prefix, (read, _) in _MASKS.items():
+        tensors |= {prefix + name: keep.cpu() for name, keep in read(model).items()}
+    return tensors
+
+
+@contextlib.contextmanager
+def whole_or_not_at_all(path: str | Path) -> Iterator[Path]:
+    """Give a name to write to; what was written there becomes ``path`` at the end, and vanishes if something fails."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
+    """Load a network, ready to use (float32, evaluation mode, on the CPU).
+
+    Either ``name`` is a file that ``save_model`` wrote, or ``name`` and ``data_name`` choose a network that ships with
+    the package, each for the data sets ``"cifar10"`` and ``"shapes"``: ``load_model("article-net", data.name)``, or
+    ``"resnet20"``. A model card (data, seed, command, accuracy) lies beside each.
+
+    Raises FileNotFoundError if there is no such network and ValueError if the file cannot be used.
+    """
+    path = Path(name) if data_name is None else PRETRAINED / f"{name}-{data_name}.safetensors"
+    if not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors")))
+        wanted = str(name) if data_name is None else f"{name}-{data_name}"
+        raise FileNotFoundError(
+            f"no network {wanted!r}: neither a file nor one of the networks that ship with the package ({shipped}). "
+            "For other data, train one: train(ArticleNet(...), data)."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            architecture = json.loads((file.metadata() or {})["architecture"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dictionary)
+        model = rebuild(architecture)
+        keeps = {
+            prefix: {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
+            for prefix in _MASKS
+        }
+        model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
+    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a network that save_model wrote, or is damaged: {error}") from error
+    for prefix, (_, put) in _MASKS.items():
+        model = put(model, keeps[prefix])
+    return model.eval()

@@ -1,0 +1,57 @@
+"""How much memory a forward pass takes: counted, not guessed from the process, which holds much else."""
+
+import weakref
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..networks.training import evaluating
+
+
+@torch.no_grad()
+def peak_memory(model: nn.Module, inputs: Tensor) -> int:
+    """Bytes that tensors take at the worst moment of one forward pass of ``inputs`` (N, channels, height, width).
+
+    The network's parameters and buffers, the inputs, and every result that is alive at that moment. What a library keeps to
+    itself inside an operation is not seen.
+    """
+    with evaluating(model), _Counter([*model.parameters(), *model.buffers(), inputs]) as counter:
+        model(inputs)
+    return counter.peak
+
+
+class _Counter(TorchDispatchMode):
+    """Counts the bytes of all storages while they are alive, and remembers the most there were."""
+
+    def __init__(self, there_already: list[Tensor]):
+        super().__init__()
+        self.seen: set[int] = set()
+        self.now = self.peak = 0
+        self.there_already = there_already
+
+    def __enter__(self):
+        for tensor in self.there_already:
+            self._add(tensor)
+        return super().__enter__()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        results = operation(*args, **(kwargs or {}))
+        for result in _pytree.tree_leaves(results):
+            if isinstance(result, Tensor):
+                self._add(result)
+        return results
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        place = storage.data_ptr()
+        if place and place not in self.seen:
+            self.seen.add(place)
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, place, storage.nbytes())
+
+    def _forget(self, place: int, count: int) -> None:
+        self.seen.discard(place)
+        self.now -= count

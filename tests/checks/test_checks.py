@@ -1,0 +1,779 @@
+import json
+import re
+from importlib import resources
+
+import pytest
+import torch
+from conftest import ROOT
+
+import attnprune_edu as ap
+from attnprune_edu import checks
+from attnprune_edu.report.evaluation import count_macs, count_params
+
+
+def keep(left, name="fc1", total=1024):
+    return {name: torch.arange(total) < left}
+
+
+def drop(order, *, share_kept=False, extra=0):
+    """A rule that drops the lowest by ``order``, as lesson 01's solution does, with the slips that the check knows."""
+
+    def rule(weight, share):
+        count = round((1 - share if share_kept else share) * weight.numel()) + extra
+        stays = torch.ones_like(weight, dtype=torch.bool)
+        stays.view(-1)[order(weight).flatten().argsort()[:count]] = False
+        return stays
+
+    return rule
+
+
+def by_row(weight, share):
+    return (
+        torch.stack([drop(torch.abs)(row, share) for row in weight]) if weight.ndim > 1 else drop(torch.abs)(weight, share)
+    )
+
+
+def by_limit(weight, share):
+    count = round(share * weight.numel())
+    return (
+        weight.abs() > weight.abs().flatten().sort().values[count - 1]
+        if count
+        else torch.ones_like(weight, dtype=torch.bool)
+    )
+
+
+def scores(weights, temperature):
+    """The solution of lesson 02's exercise."""
+    sizes = weights.abs()
+    return ((sizes / temperature).softmax(dim=1) * sizes).sum(dim=1)
+
+
+def naive_scores(weights, temperature):
+    exponentials = (weights.abs() / temperature).exp()
+    return (exponentials / exponentials.sum(1, keepdim=True) * weights.abs()).sum(1)
+
+
+def theta(place):
+    """A function that takes the score at ``place(number that goes, all)`` in rising order; the solution takes the first."""
+    return lambda scores, ratio: scores.sort().values[
+        min(max(place(round(ratio * len(scores)), len(scores)), 0), len(scores) - 1)
+    ]
+
+
+def article_keep(first, second, hidden):
+    return keep(first, "conv1", 32) | keep(second, "conv2", 64) | keep(hidden, "fc1", 1024)
+
+
+def soft(dim, entries="sizes", by="sizes", scale=lambda w, t: w / t):
+    """Variants of the score: which dimension the softmax runs along, and where the sign or the temperature is forgotten."""
+
+    def variant(weights, temperature):
+        seen = weights.abs() if entries == "sizes" else weights
+        return (scale(seen, temperature).softmax(dim) * (weights.abs() if by == "sizes" else weights)).sum(1)
+
+    return variant
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def split(held_in=0, held_out=0, seeded=seeded, finish=lambda train, validation: (train, validation)):
+    """The solution of lesson 04's second exercise, with more or fewer in a part, and other slips."""
+
+    def variant(count, held, seed):
+        order = torch.randperm(count, generator=seeded(seed))
+        return finish(order[held - held_in :], order[: held + held_out])
+
+    return variant
+
+
+def globally_seeded(count, held_out, seed):
+    torch.manual_seed(seed)
+    order = torch.randperm(count)
+    return order[held_out:], order[:held_out]
+
+
+def recalls(guesses, labels, classes):
+    return torch.stack([(guesses[labels == c] == c).float().mean() for c in range(classes)])
+
+
+def hits(guesses, labels, classes):
+    return labels[guesses == labels].bincount(minlength=classes)
+
+
+def named_recalls(guesses, labels, classes):
+    return torch.stack([(guesses[labels == c] == c).float().mean() for c in guesses.unique()])
+
+
+def silence(weight, keep):
+    """The solution of lesson 05's second exercise."""
+    return torch.where(keep[:, None, None, None], weight, 0.0)
+
+
+def silence_in_place(weight, keep):
+    weight[~keep] = 0
+    return weight
+
+
+def silence_three(weight, keep):
+    stays = keep[:, None, None, None].expand(3, 3, 3, 3)
+    return torch.where(stays[:, : weight.shape[1]], weight, 0.0) if weight.shape[1] == 3 else weight
+
+
+def safe(loses=lambda dense, value: dense - value, fits=lambda loss, drop: loss <= drop, order=sorted, stop=True, start=0.0):
+    """The solution of lesson 05's third exercise, with the slips that the check knows."""
+
+    def variant(curve, drop):
+        best = start
+        for ratio in order(curve):
+            if fits(loses(curve[0.0], curve[ratio]), drop):
+                best = ratio
+            elif stop:
+                break
+        return best
+
+    return variant
+
+
+def first_failure(curve, drop):
+    return next((ratio for ratio in sorted(curve) if curve[0.0] - curve[ratio] > drop), max(curve))
+
+
+def one_before_failure(curve, drop):
+    best = None
+    for ratio in sorted(curve):
+        if curve[0.0] - curve[ratio] > drop:
+            return best
+        best = ratio
+
+
+def cubic(of=lambda t: 1 - (1 - t) ** 3, ahead=0):
+    return lambda final, stage, stages: final * of((stage + ahead) / stages)
+
+
+def solve(toward=1.0, less=1.0, penalty=lambda ridge, n: ridge * torch.eye(n)):
+    """The solution of lesson 06's third exercise, with the slips that the check knows."""
+
+    def variant(x, y, start, ridge):
+        left = y - less * x @ start.T
+        return toward * start + left.T @ x @ torch.linalg.inv(x.T @ x + penalty(ridge, x.shape[1]))
+
+    return variant
+
+
+def solve_if_regular(x, y, start, ridge):
+    return solve()(x, y, start, ridge) if torch.linalg.matrix_rank(x) == x.shape[1] else start
+
+
+def solve_for_the_mean(x, y, start, ridge):
+    return solve()(x, y, start, ridge * len(x))
+
+
+def columns(keep, positions):
+    """The solution of lesson 07's second exercise."""
+    return keep.repeat_interleave(positions)
+
+
+def one_column_more(keep, positions):
+    return torch.where(torch.arange(len(keep) * positions) == positions, True, columns(keep, positions))
+
+
+def columns_of_a_square(keep, positions):
+    return columns(keep, len(keep))
+
+
+def interval(
+    mean=lambda a, b: (a - b).mean(),
+    reach=lambda a, b: 1.96 * (a - b).std() / len(a) ** 0.5,
+    ends=lambda mean, reach: torch.stack([mean - reach, mean + reach]),
+):
+    """The solution of lesson 08's second exercise, with the slips that the check knows."""
+
+    def variant(first, second):
+        first, second = first.double(), second.double()
+        return ends(mean(first, second), reach(first, second))
+
+    return variant
+
+
+def interval_where_they_differ(first, second):
+    return interval()(first[first != second], second[first != second])
+
+
+def interval_of_one(first, second):
+    accuracy = first.double().mean()
+    reach = 1.96 * (accuracy * (1 - accuracy) / len(first)) ** 0.5
+    return torch.stack([accuracy - reach, accuracy + reach])
+
+
+def wilson_of_one(first, second):
+    return ap.wilson(int(second.sum()), len(second))
+
+
+def change_and_subtract(first, second):
+    return interval()(first.logical_not_(), second)
+
+
+RULES = {
+    "several pruning ratios": True,
+    "several seeds, with their spread": False,
+    "a random baseline": False,
+    "the pruned shape from scratch": False,
+    "accuracy before and after fine-tuning": False,
+    "parameters or MACs in numbers": False,
+    "time with batch size and threads": False,
+}
+
+
+CASES = [
+    (checks.parameters_of_a_filter, 32 * 25 + 1 + 1024 * 25, True, "801"),
+    (checks.parameters_of_a_filter, 801, False, "Which weights of fc1"),
+    (checks.parameters_of_a_filter, 800, False, "Which weights of fc1"),
+    (checks.parameters_of_a_filter, 26_400, False, "has a bias"),
+    (checks.parameters_of_a_filter, 25_600, False, "own weights go"),
+    (checks.parameters_of_a_filter, 801 + 1024, False, "5 · 5 numbers"),
+    (checks.parameters_of_a_filter, 25 + 1 + 25_600, False, "all 32 channels"),
+    (checks.parameters_of_a_filter, 7, False, "add up"),
+    (checks.magnitude_rule, drop(torch.abs), True, "even where weights are equal"),
+    (checks.magnitude_rule, lambda w, s: ~drop(torch.abs)(w, s), False, "smallest weights stay"),
+    (checks.magnitude_rule, drop(lambda w: w), False, "signed value"),
+    (checks.magnitude_rule, drop(torch.abs, share_kept=True), False, "The share is what goes"),
+    (checks.magnitude_rule, drop(torch.abs, extra=1), False, "one too many"),
+    (checks.magnitude_rule, drop(lambda w: -w.abs()), False, "largest weights go"),
+    (checks.magnitude_rule, lambda w, s: drop(torch.abs)(w, int(s * w.numel()) / w.numel()), False, "one too few"),
+    (checks.magnitude_rule, by_row, False, "each row by itself"),
+    (checks.magnitude_rule, lambda w, s: w * drop(torch.abs)(w, s), False, "Return True and False"),
+    (checks.magnitude_rule, lambda w, s: w.abs(), False, "torch.bool"),
+    (checks.magnitude_rule, lambda w, s: drop(torch.abs)(w, s).flatten(), False, "shape (6,)"),
+    (checks.magnitude_rule, by_limit, False, "Count places"),
+    (checks.magnitude_rule, lambda w, s: w.abs() > w.abs().quantile(s), False, "shares 0 and 1"),
+    (checks.magnitude_rule, lambda w, s: torch.ones_like(w, dtype=torch.bool), False, "0.1 and −0.05 should go"),
+    (checks.magnitude_rule, lambda w, s: w.abs() > 0.1, False, "shares 0 and 1"),
+    (checks.magnitude_rule, lambda w, s: None, False, "returns nothing"),
+    (checks.magnitude_rule, lambda w, s: [True], False, "returns a list"),
+    (checks.magnitude_rule, lambda w: w, False, "stops with TypeError"),
+    (checks.magnitude_rule, lambda w, s: w.zero_() == 0, False, "changes the tensor"),
+    (checks.magnitude_rule, torch.ones(2, 3), False, "hand over the function"),
+    (checks.removable_neurons, [1], True, "15 of 20"),
+    (checks.removable_neurons, 1, True, "15 of 20"),
+    (checks.removable_neurons, torch.tensor(1), True, "15 of 20"),
+    (checks.removable_neurons, [False, True, False, False], True, "15 of 20"),
+    (checks.removable_neurons, [1.7], False, "whole number"),
+    (checks.removable_neurons, [2], False, "0.7"),
+    (checks.removable_neurons, [0, 2], False, "columns"),
+    (checks.removable_neurons, [1, 2], False, "each of the others"),
+    (checks.removable_neurons, [], False, "Look for a row"),
+    (checks.score_by_hand, 1.109, True, "below"),
+    (checks.score_by_hand, 0.693, False, "plain mean"),
+    (checks.score_by_hand, 1.386, False, "largest weight"),
+    (checks.score_by_hand, 5.545, False, "dividing by the sum"),
+    (checks.score_by_hand, 0.277, False, "wrong weights"),
+    (checks.score_by_hand, 0.8, False, "share of attention"),
+    (checks.score_by_hand, 3, False, "1/5 and 4/5"),
+    (checks.scores_on_sizes, scores, True, "mirror image"),
+    (checks.scores_on_sizes, naive_scores, False, "overflows"),
+    (checks.scores_on_sizes, soft(1, "signed", "signed"), False, "printed formula"),
+    (checks.scores_on_sizes, soft(1, "sizes", "signed"), False, "signed weights"),
+    (checks.scores_on_sizes, soft(1, "signed", "sizes"), False, "still sees the signs"),
+    (checks.scores_on_sizes, soft(1, scale=lambda w, t: w), False, "no effect"),
+    (checks.scores_on_sizes, soft(1, scale=lambda w, t: w * t), False, "divides"),
+    (checks.scores_on_sizes, lambda w, t: scores(w, t) / t, False, "into the softmax only"),
+    (checks.scores_on_sizes, soft(0), False, "use dim=1"),
+    (checks.scores_on_sizes, lambda w, t: scores(w, t) / 3, False, "take the mean"),
+    (checks.scores_on_sizes, lambda w, t: ((w.abs() / t).softmax(1) * w.abs()).sum(0), False, "sum over dim=1"),
+    (checks.scores_on_sizes, lambda w, t: (w.abs() / t).softmax(1), False, "that is the attention"),
+    (checks.scores_on_sizes, lambda w, t: (w.abs() / t).softmax(1) * w.abs(), False, "Now add up each row"),
+    (checks.scores_on_sizes, lambda w, t: w[0], False, "shape (2,)"),
+    (checks.scores_on_sizes, lambda w, t: w.abs().sum(1), False, "above the largest size"),
+    (checks.scores_on_sizes, lambda w, t: w.abs().mean(1), False, "not the score"),
+    (checks.two_temperatures, ("A", "B"), True, "one large weight"),
+    (checks.two_temperatures, ["a", "b"], True, "one large weight"),
+    (checks.two_temperatures, ("B", "A"), False, "the other way round"),
+    (checks.two_temperatures, ("B", "B"), False, "low, yes"),
+    (checks.two_temperatures, ("A", "A"), False, "high, yes"),
+    (checks.two_temperatures, ("C", "D"), False, "two letters"),
+    (checks.two_temperatures, ("A",), False, "cannot read"),
+    (checks.stay_above_the_mean, 2, True, "0.77"),
+    (checks.stay_above_the_mean, 3, False, "that is k"),
+    (checks.stay_above_the_mean, 1, False, "printed equation"),
+    (checks.stay_above_the_mean, 0, False, "at least one channel"),
+    (checks.stay_above_the_mean, torch.tensor(0.767), False, "that is θ"),
+    (checks.stay_above_the_mean, 5, False, "Count the scores"),
+    (checks.theta_of_ratio, theta(lambda goes, all: goes), True, "torch.quantile"),
+    (checks.theta_of_ratio, theta(lambda goes, all: goes - 1), False, "lowest that stays"),
+    (checks.theta_of_ratio, theta(lambda goes, all: goes + 1), False, "one channel too many"),
+    (checks.theta_of_ratio, theta(lambda goes, all: all - goes), False, "swapped"),
+    (checks.theta_of_ratio, theta(lambda goes, all: all - 1 - goes), False, "swapped"),
+    (
+        checks.theta_of_ratio,
+        lambda s, r: s.sort().values[round(r * len(s))] if r else torch.tensor(0.0),
+        True,
+        "torch.quantile",
+    ),
+    (checks.theta_of_ratio, lambda s, r: torch.tensor(r), False, "not the ratio"),
+    (checks.theta_of_ratio, lambda s, r: s, False, "single number"),
+    (checks.theta_of_ratio, lambda s, r: s.sort().values[round(r * len(s))].item(), True, "torch.quantile"),
+    (checks.theta_of_ratio, lambda s, r: s.sort().values[int(r * len(s))], False, "nearest whole number"),
+    (checks.theta_of_ratio, lambda s, r: s.quantile(r), False, "that is the quantile"),
+    (checks.theta_of_ratio, lambda s, r: s.max() + 1, False, "with your θ it is 10"),
+    (checks.keep_for_budget, article_keep(16, 32, 470), True, "16, 32 and 470"),
+    (checks.keep_for_budget, article_keep(32, 64, 1024), False, "more than 400,000"),
+    (checks.keep_for_budget, article_keep(8, 16, 256), False, "not the same share"),
+    (checks.keep_for_budget, article_keep(0, 64, 200), False, "no channel of conv1"),
+    (checks.keep_for_budget, keep(100), False, "missing: conv1 and conv2"),
+    (checks.keep_for_budget, article_keep(16, 32, 470) | keep(5, "fc2", 10), False, "fc2 should not be pruned"),
+    (checks.keep_for_budget, {n: s.tolist() for n, s in article_keep(16, 32, 470).items()}, True, "470"),
+    (checks.keep_for_budget, ({}, {}), False, "`.keep`"),
+    (checks.keep_for_budget, torch.ones(3), False, "is a dictionary"),
+    (checks.keep_for_budget, article_keep(16, 32, 470) | keep(3, "fc1", 9), False, "each of its 1024"),
+    (checks.recall_by_hand, 0.7, True, "along the row"),
+    (checks.recall_by_hand, 70 / 100, True, "along the row"),
+    (checks.recall_by_hand, 0.737, False, "precision"),
+    (checks.recall_by_hand, 0.74, False, "precision"),
+    (checks.recall_by_hand, 0.76, False, "accuracy over all"),
+    (checks.recall_by_hand, 0.3, False, "it misses"),
+    (checks.recall_by_hand, 70, False, "between 0 and 1"),
+    (checks.recall_by_hand, 0.28, False, "pictures of all classes"),
+    (checks.recall_by_hand, 0.8, False, "recall of cat"),
+    (checks.recall_by_hand, 0.5, False, "sum of the row"),
+    (checks.recall_by_hand, [0.7, 0.8], False, "cannot read"),
+    (checks.validation_split, split(), True, "in both parts"),
+    (checks.validation_split, split(finish=lambda t, v: [t.sort().values, v.int()]), True, "in both parts"),
+    (checks.validation_split, split(held_in=2), False, "2 of 50 pictures are in both parts"),
+    (checks.validation_split, split(held_in=-2), False, "2 of 50 pictures are in neither"),
+    (checks.validation_split, split(held_out=-1), False, "yours are 11"),
+    (checks.validation_split, split(finish=lambda t, v: (v, t)), False, "swapped"),
+    (checks.validation_split, split(finish=lambda t, v: (t + 1, v + 1)), False, "go from 1 to 50"),
+    (checks.validation_split, split(finish=lambda t, v: (t, v * 0)), False, "drawn twice"),
+    (checks.validation_split, split(finish=lambda t, v: (t, v.float())), False, "torch.float32"),
+    (checks.validation_split, split(finish=lambda t, v: (t, v[None])), False, "shape (1, 12)"),
+    (checks.validation_split, split(finish=lambda t, v: t), False, "return two tensors"),
+    (checks.validation_split, split(finish=lambda t, v: (t.tolist(), v.tolist())), False, "return two tensors"),
+    (checks.validation_split, split(finish=lambda t, v: {"train": t}), False, "return two tensors"),
+    (checks.validation_split, split(finish=lambda t, v: (t[:0], v[:0])), False, "yours are 0"),
+    (checks.validation_split, lambda n, h, seed: (torch.arange(h, n), torch.arange(h)), False, "sorted by class"),
+    (checks.validation_split, lambda n, h, seed: (torch.arange(n - h), torch.arange(n - h, n)), False, "sorted by class"),
+    (checks.validation_split, split(seeded=lambda seed: None), False, "two different splits"),
+    (checks.validation_split, split(seeded=lambda seed: seeded(0)), False, "every seed"),
+    (checks.validation_split, globally_seeded, False, "PyTorch's own generator"),
+    (checks.validation_split, lambda n, h: None, False, "stops with TypeError"),
+    (checks.validation_split, lambda n, h, seed: None, False, "returns nothing"),
+    (checks.validation_split, (torch.arange(3), torch.arange(3)), False, "hand over the function"),
+    (checks.recall_of_each_class, recalls, True, "equally many"),
+    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / y.bincount(minlength=n), True, "equally many"),
+    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / g.bincount(minlength=n), False, "precision"),
+    (checks.recall_of_each_class, lambda g, y, n: (g == y).float().mean().expand(n), False, "accuracy over all"),
+    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / len(y), False, "number of all pictures"),
+    (checks.recall_of_each_class, lambda g, y, n: 1 - recalls(g, y, n), False, "missed"),
+    (checks.recall_of_each_class, lambda g, y, n: 100 * recalls(g, y, n), False, "percent"),
+    (checks.recall_of_each_class, hits, False, "you count"),
+    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) // y.bincount(minlength=n), False, "torch.int64"),
+    (checks.recall_of_each_class, lambda g, y, n: (g == y).float().mean(), False, "all classes together"),
+    (checks.recall_of_each_class, lambda g, y, n: (g == y).float(), False, "yours has (14,)"),
+    (checks.recall_of_each_class, named_recalls, False, "never names"),
+    (checks.recall_of_each_class, lambda g, y, n: torch.rand(n), False, "8, 4 and 2 pictures"),
+    (checks.recall_of_each_class, lambda g, y, n: recalls(g, y, n).tolist(), False, "returns a list"),
+    (checks.weight_after_a_step, -0.045, True, "the zero is gone"),
+    (checks.weight_after_a_step, 0, False, "earlier gradients"),
+    (checks.weight_after_a_step, -0.05, False, "the old buffer"),
+    (checks.weight_after_a_step, 0.045, False, "against the buffer"),
+    (checks.weight_after_a_step, -0.45, False, "learning rate out"),
+    (checks.weight_after_a_step, 0.45, False, "the buffer now"),
+    (checks.weight_after_a_step, 1, False, "first the buffer"),
+    (checks.mask_by_hand, silence, True, "library's masks"),
+    (checks.mask_by_hand, lambda w, k: silence_in_place(w.clone(), k), True, "library's masks"),
+    (checks.mask_by_hand, lambda w, k: w * k[:, None, None, None], False, "NaN"),
+    (checks.mask_by_hand, silence_in_place, False, "changes the tensor"),
+    (checks.mask_by_hand, lambda w, k: silence(w, ~k), False, "swapped"),
+    (checks.mask_by_hand, lambda w, k: w * k, False, "a column in every filter"),
+    (checks.mask_by_hand, lambda w, k: w * k[:, None], False, "a row in every filter"),
+    (checks.mask_by_hand, lambda w, k: w * k[:, None, None], False, "an input of every filter"),
+    (checks.mask_by_hand, lambda w, k: silence(w, k) / k.float().mean(), False, "nothing is scaled"),
+    (checks.mask_by_hand, lambda w, k: w, False, "filter 1 is pruned"),
+    (checks.mask_by_hand, lambda w, k: w[k], False, "took the pruned filters out"),
+    (checks.mask_by_hand, lambda w, k: w.sum(), False, "shape ()"),
+    (checks.mask_by_hand, lambda w, k: silence(w, k) != 0, False, "torch.bool"),
+    (checks.mask_by_hand, silence_three, False, "3 channels and 2 inputs"),
+    (checks.safe_ratio, safe(), True, "for each layer"),
+    (checks.safe_ratio, lambda curve, drop: torch.tensor(safe()(curve, drop)), True, "for each layer"),
+    (checks.safe_ratio, safe(stop=False), False, "come back up"),
+    (checks.safe_ratio, safe(loses=lambda dense, value: (dense - value) / dense), False, "in points of accuracy"),
+    (checks.safe_ratio, safe(loses=lambda dense, value: abs(dense - value)), False, "not a loss"),
+    (checks.safe_ratio, safe(fits=lambda loss, drop: loss < drop or loss == 0), False, "use <="),
+    (checks.safe_ratio, safe(order=list), False, "any order"),
+    (checks.safe_ratio, safe(order=list, stop=False), False, "any order"),
+    (checks.safe_ratio, lambda curve, drop: curve[safe()(curve, drop)], False, "that is an accuracy"),
+    (checks.safe_ratio, lambda curve, drop: (0.5, curve[0.5]), False, "a single number"),
+    (checks.safe_ratio, first_failure, False, "the one before it"),
+    (checks.safe_ratio, one_before_failure, False, "returns nothing"),
+    (checks.safe_ratio, safe(loses=lambda dense, value: -value, fits=lambda x, d: -x >= d), False, "with `drop`"),
+    (checks.safe_ratio, lambda curve, drop: curve.popitem()[0], False, "changes the curve"),
+    (checks.safe_ratio, lambda curve, drop: 0.0, False, "you return 0"),
+    (checks.safe_ratio, lambda curve: 0.0, False, "stops with TypeError"),
+    (checks.safe_ratio, 0.5, False, "hand over the function"),
+    (checks.left_after_stage_three, 26, True, "38 of 64"),
+    (checks.left_after_stage_three, 38, False, "are gone"),
+    (checks.left_after_stage_three, 38.4, False, "are gone"),
+    (checks.left_after_stage_three, 25.6, False, "as a whole"),
+    (checks.left_after_stage_three, 25, False, "nearest whole number"),
+    (checks.left_after_stage_three, 33, False, "original 64"),
+    (checks.left_after_stage_three, 32.8, False, "original 64"),
+    (checks.left_after_stage_three, 13, False, "stage 4"),
+    (checks.left_after_stage_three, 51, False, "stage 1"),
+    (checks.left_after_stage_three, 16, False, "3/4 of 0.8"),
+    (checks.left_after_stage_three, 0.6, False, "How many of 64"),
+    (checks.left_after_stage_three, 7, False, "3/4 of 0.8"),
+    (checks.cubic_schedule, cubic(), True, "gentle"),
+    (checks.cubic_schedule, cubic(lambda t: t), False, "linear"),
+    (checks.cubic_schedule, cubic(lambda t: t**3), False, "slow at first"),
+    (checks.cubic_schedule, cubic(lambda t: (1 - t) ** 3), False, "still to come"),
+    (checks.cubic_schedule, lambda final, stage, stages: 1 - (1 - stage / stages) ** 3, False, "whatever `final` is"),
+    (checks.cubic_schedule, lambda *given: 1 - cubic()(*given), False, "that share stays"),
+    (checks.cubic_schedule, cubic(lambda t: 1 - (1 - t) ** 2), False, "exponent is 3"),
+    (checks.cubic_schedule, cubic(ahead=1), False, "one stage ahead"),
+    (checks.cubic_schedule, cubic(lambda t: 1 - t), False, "nothing is pruned yet, but"),
+    (checks.cubic_schedule, cubic(lambda t: t / 2), False, "after the last stage"),
+    (checks.cubic_schedule, cubic(lambda t: t**2), False, "starts and ends right"),
+    (checks.cubic_schedule, lambda final, stage, stages: torch.zeros(2), False, "single number"),
+    (checks.cubic_schedule, lambda final, stage, stages: final ^ 3, False, "stops with TypeError"),
+    (checks.ridge_by_hand, solve(), True, "as they were"),
+    (checks.ridge_by_hand, solve(toward=0, less=0), False, "towards 0"),
+    (checks.ridge_by_hand, solve(less=0), False, "what is left"),
+    (checks.ridge_by_hand, solve(toward=0), False, "Add `start`"),
+    (checks.ridge_by_hand, solve(penalty=lambda ridge, n: 0), False, "ridge is missing"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: torch.linalg.lstsq(x, y).solution.T, False, "ridge is missing"),
+    (checks.ridge_by_hand, solve(penalty=lambda ridge, n: ridge), False, "times the identity"),
+    (checks.ridge_by_hand, solve(toward=0, less=0, penalty=lambda ridge, n: ridge), False, "pulls W towards `start`"),
+    (checks.ridge_by_hand, solve(penalty=lambda ridge, n: ridge**2 * torch.eye(n)), False, "not squared"),
+    (checks.ridge_by_hand, solve_for_the_mean, False, "mean over the rows"),
+    (checks.ridge_by_hand, lambda *given: solve()(*given).T, False, "transposed"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: x, False, "shape (20, 4)"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: start, False, "unchanged"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: start * 0, False, "smallest possible"),
+    (checks.ridge_by_hand, solve_if_regular, False, "cannot be inverted"),
+    (checks.ridge_by_hand, lambda x, y, start, ridge: x @ y, False, "stops with RuntimeError"),
+    (checks.params_of_cut_conv, 3216, True, "a sixteenth"),
+    (checks.params_of_cut_conv, torch.tensor(3216), True, "a sixteenth"),
+    (checks.params_of_cut_conv, 3200, False, "also has a bias"),
+    (checks.params_of_cut_conv, 16 * 32 * 25 + 16, False, "inputs are not cut"),
+    (checks.params_of_cut_conv, 64 * 8 * 25 + 64, False, "outputs are not cut"),
+    (checks.params_of_cut_conv, 12_800, False, "one side only"),
+    (checks.params_of_cut_conv, 64 * 32 * 25 + 64, False, "conv2 before"),
+    (checks.params_of_cut_conv, 51_200, False, "conv2 before"),
+    (checks.params_of_cut_conv, 51_264 / 16, False, "right for the weights"),
+    (checks.params_of_cut_conv, 3200 + 8, False, "Of the biases"),
+    (checks.params_of_cut_conv, 3200 + 64, False, "Of the biases"),
+    (checks.params_of_cut_conv, 16 * 8 * 5 + 16, False, "two sides"),
+    (checks.params_of_cut_conv, 16 * 8 + 16, False, "kernel is missing"),
+    (checks.params_of_cut_conv, 48 * 24 * 25 + 48, False, "channels that go"),
+    (checks.params_of_cut_conv, 51_264 - 3216, False, "what conv2 loses"),
+    (checks.params_of_cut_conv, 8 * 3 * 25 + 8, False, "that is conv1 afterwards"),
+    (checks.params_of_cut_conv, 3216 + 608, False, "conv1 and conv2 together"),
+    (checks.params_of_cut_conv, 16 * 3 * 25 + 16, False, "3 colours"),
+    (checks.params_of_cut_conv, 8 * 25 + 1, False, "one filter"),
+    (checks.params_of_cut_conv, 3216 / 51_264, False, "that is a share"),
+    (checks.params_of_cut_conv, 7, False, "a bias for each filter"),
+    (checks.params_of_cut_conv, [16, 8, 5, 5], False, "cannot read"),
+    (checks.columns_behind_flatten, columns, True, "only a flatten"),
+    (checks.columns_behind_flatten, lambda k, p: k[:, None].expand(-1, p).flatten(), True, "only a flatten"),
+    (checks.columns_behind_flatten, lambda k, p: k[torch.arange(len(k) * p) // p], True, "only a flatten"),
+    (checks.columns_behind_flatten, lambda k, p: k.repeat(p), False, "channel 0 come first"),
+    (checks.columns_behind_flatten, lambda k, p: ~k.repeat(p), False, "True means that a column stays. And"),
+    (checks.columns_behind_flatten, lambda k, p: ~columns(k, p), False, "columns that go"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, p).nonzero().flatten(), False, "numbers of the columns"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, p).nonzero(), False, "numbers of the columns"),
+    (checks.columns_behind_flatten, lambda k, p: k.nonzero().flatten(), False, "numbers of the channels"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, p).sum(), False, "how many columns stay"),
+    (checks.columns_behind_flatten, lambda k, p: int(columns(k, p).sum()), False, "how many columns stay"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, p).float(), False, "torch.float32"),
+    (checks.columns_behind_flatten, lambda k, p: k, False, "`keep` unchanged"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, p).view(-1, p), False, "a row for each channel is right"),
+    (checks.columns_behind_flatten, lambda k, p: k.repeat(p, 1), False, "a row for each position"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, p)[columns(k, p)], False, "only the columns that stay"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, p * p), False, "Do not square"),
+    (checks.columns_behind_flatten, columns_of_a_square, False, "as often as there are channels"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, 25), False, "it should be (12,)"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, 4), False, "5 · 1 columns"),
+    (checks.columns_behind_flatten, lambda k, p: torch.arange(len(k) * p) < k.sum() * p, False, "the first ones"),
+    (checks.columns_behind_flatten, lambda k, p: torch.ones(len(k) * p) > 0, False, "every column stays"),
+    (checks.columns_behind_flatten, one_column_more, False, "column 4 belongs to channel 1, which goes"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k, p).tolist(), False, "returns a list"),
+    (checks.columns_behind_flatten, lambda k, p: None, False, "returns nothing"),
+    (checks.columns_behind_flatten, lambda k, p: k * [p], False, "stops with TypeError"),
+    (checks.columns_behind_flatten, lambda k, p: columns(k.logical_not_(), p), False, "changes the tensor"),
+    (checks.columns_behind_flatten, torch.ones(12), False, "hand over the function"),
+    (checks.overall_speedup, 2.5, True, "only 5 times"),
+    (checks.overall_speedup, 1 / (0.2 + 0.8 / 4), True, "only 5 times"),
+    (checks.overall_speedup, 4, False, "the layer alone"),
+    (checks.overall_speedup, 3.2, False, "not a time"),
+    (checks.overall_speedup, 3.4, False, "not speeds"),
+    (checks.overall_speedup, 5, False, "and so does the rest"),
+    (checks.overall_speedup, 0.4, False, "time that is left. How many"),
+    (checks.overall_speedup, 40, False, "time that is left. How many"),
+    (checks.overall_speedup, 0.6, False, "that is the time saved"),
+    (checks.overall_speedup, 1.67, False, "divide by the time saved"),
+    (checks.overall_speedup, 2, False, "the network took 1"),
+    (checks.overall_speedup, 1.5, False, "over the old speed"),
+    (checks.overall_speedup, 250, False, "in percent"),
+    (checks.overall_speedup, 1.18, False, "you make the rest"),
+    (checks.overall_speedup, 1.25, False, "the rest took no time"),
+    (checks.overall_speedup, 7, False, "Divide 1 by the sum"),
+    (checks.overall_speedup, {"speed-up": 2.5}, False, "cannot read"),
+    (checks.images_for_half_a_point, 24_586, True, "four times"),
+    (checks.images_for_half_a_point, 1.96**2 * 0.8 * 0.2 / 0.005**2, True, "four times"),
+    (checks.images_for_half_a_point, torch.tensor(24_587), True, "four times"),
+    (checks.images_for_half_a_point, 25_600, True, "four times"),
+    (checks.images_for_half_a_point, 25_000, True, "four times"),
+    (checks.images_for_half_a_point, 10_000, False, "CIFAR-10 has so many"),
+    (checks.images_for_half_a_point, 6400, False, "1.96 is missing"),
+    (checks.images_for_half_a_point, 98_345, False, "half a point wide"),
+    (checks.images_for_half_a_point, 102_400, False, "half a point wide"),
+    (checks.images_for_half_a_point, 6147, False, "a whole point"),
+    (checks.images_for_half_a_point, 38_416, False, "the worst case"),
+    (checks.images_for_half_a_point, 40_000, False, "the worst case"),
+    (checks.images_for_half_a_point, 122_931, False, "you take p for"),
+    (checks.images_for_half_a_point, 30_733, False, "you take 1 − p"),
+    (checks.images_for_half_a_point, 61_466, False, "0.16 and not 0.4"),
+    (checks.images_for_half_a_point, 3934, False, "not 0.16²"),
+    (checks.images_for_half_a_point, 12_544, False, "the 1.96 and the 0.005 are squared"),
+    (checks.images_for_half_a_point, 12_800, False, "the 2 and the 0.005 are squared"),
+    (checks.images_for_half_a_point, 123, False, "the 1.96 and the 0.005 are squared"),
+    (checks.images_for_half_a_point, 63, False, "root is forgotten"),
+    (checks.images_for_half_a_point, 64, False, "root is forgotten"),
+    (checks.images_for_half_a_point, 31, False, "root is forgotten"),
+    (checks.images_for_half_a_point, 157, False, "the root of n"),
+    (checks.images_for_half_a_point, 246, False, "five points"),
+    (checks.images_for_half_a_point, 49_172, False, "difference of two networks"),
+    (checks.images_for_half_a_point, 1.96**2 * 80 * 20 / 0.005**2, False, "are percent"),
+    (checks.images_for_half_a_point, 2.46, False, "50 points"),
+    (checks.images_for_half_a_point, 3, False, "50 points"),
+    (checks.images_for_half_a_point, 1000, False, "reaches 0.0248"),
+    (checks.images_for_half_a_point, 0, False, "solve for n"),
+    (checks.images_for_half_a_point, float("nan"), False, "solve for n"),
+    (checks.images_for_half_a_point, [24_586], False, "cannot read"),
+    (checks.interval_of_difference, interval(), True, "the narrower"),
+    (
+        checks.interval_of_difference,
+        interval(reach=lambda a, b: 1.96 * (a - b).std(correction=0) / len(a) ** 0.5),
+        True,
+        "the narrower",
+    ),
+    (checks.interval_of_difference, interval(reach=lambda a, b: 2 * (a - b).std() / len(a) ** 0.5), True, "the narrower"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: (m - r, m + r)), True, "the narrower"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: [float(m - r), float(m + r)]), True, "the narrower"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: torch.stack([m - r, m + r]).float()), True, "the narrower"),
+    (
+        checks.interval_of_difference,
+        interval(reach=lambda a, b: 1.96 * ((a.var() + b.var()) / len(a)) ** 0.5),
+        False,
+        "sum of two variances",
+    ),
+    (
+        checks.interval_of_difference,
+        interval(reach=lambda a, b: 1.96 * (a.std() + b.std()) / len(a) ** 0.5),
+        False,
+        "two separate intervals",
+    ),
+    (checks.interval_of_difference, interval(reach=lambda a, b: 1.96 * a.std() / len(a) ** 0.5), False, "`first` alone"),
+    (checks.interval_of_difference, interval(reach=lambda a, b: 1.96 * b.std() / len(a) ** 0.5), False, "`second` alone"),
+    (
+        checks.interval_of_difference,
+        interval(reach=lambda a, b: 1.96 * ((a - b).mean() * (1 - (a - b).mean()) / len(a)) ** 0.5),
+        False,
+        "holds for an accuracy",
+    ),
+    (checks.interval_of_difference, lambda a, b: interval()(b, a), False, "second − first"),
+    (checks.interval_of_difference, interval(mean=lambda a, b: (a - b).mean().abs()), False, "absolute value"),
+    (checks.interval_of_difference, lambda a, b: interval()(a ^ b, a & ~a), False, "where the two differ"),
+    (checks.interval_of_difference, interval_where_they_differ, False, "count as well"),
+    (checks.interval_of_difference, interval(mean=lambda a, b: torch.tensor(0.0)), False, "around 0"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: 100 * torch.stack([m - r, m + r])), False, "Give shares"),
+    (checks.interval_of_difference, interval_of_one, False, "of one accuracy"),
+    (checks.interval_of_difference, wilson_of_one, False, "of one accuracy"),
+    (checks.interval_of_difference, interval(mean=lambda a, b: (a - b).mean() / 2), False, "middle of your interval"),
+    (checks.interval_of_difference, interval(reach=lambda a, b: 1.96 * (a - b).std()), False, "division by √n"),
+    (checks.interval_of_difference, interval(reach=lambda a, b: (a - b).std()), False, "a single picture varies"),
+    (checks.interval_of_difference, interval(reach=lambda a, b: 1.96 * (a - b).std() / len(a)), False, "divide by n"),
+    (checks.interval_of_difference, interval(reach=lambda a, b: (a - b).std() / len(a) ** 0.5), False, "1.96 is missing"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: torch.stack([m - 2 * r, m + 2 * r])), False, "twice too"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: torch.stack([m - r / 2, m + r / 2])), False, "only half"),
+    (
+        checks.interval_of_difference,
+        interval(reach=lambda a, b: 1.96 * (a - b).var() / len(a) ** 0.5),
+        False,
+        "you take the variance",
+    ),
+    (
+        checks.interval_of_difference,
+        interval(reach=lambda a, b: 1.96 * ((a - b).std() / len(a)) ** 0.5),
+        False,
+        "the root is of n alone",
+    ),
+    (checks.interval_of_difference, interval(reach=lambda a, b: 1.96 * (a - b).std() / 100), False, "here 400"),
+    (checks.interval_of_difference, interval(reach=lambda a, b: 1.96 * (a - b).std() / 20), False, "here 150"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: r), False, "how far it reaches"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: 2 * r), False, "how wide"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: m), False, "the difference itself"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: float(m - r)), False, "that is one number"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: torch.stack([m, r])), False, "the middle and the reach"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: torch.stack([m + r, m - r])), False, "swapped"),
+    (checks.interval_of_difference, interval(mean=lambda a, b: a - b), False, "you return 800 numbers"),
+    (checks.interval_of_difference, interval(mean=lambda a, b: a - b, ends=lambda m, r: (m - r, m + r)), False, "800"),
+    (checks.interval_of_difference, lambda a, b: a.double() - b.double(), False, "you return 400 numbers"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: torch.stack([m - r, m, m + r])), False, "shape (3,)"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: torch.stack([m - r, m + r])[None]), False, "shape (1, 2)"),
+    (checks.interval_of_difference, interval(ends=lambda m, r: torch.stack([m - r, m + r]).long()), False, "torch.int64"),
+    (
+        checks.interval_of_difference,
+        interval(reach=lambda a, b: 1.96 * (a - b).std().clamp(min=0.1) / len(a) ** 0.5),
+        False,
+        "both ends should be 0",
+    ),
+    (checks.interval_of_difference, lambda a, b: (a - b).mean(), False, "cannot be subtracted"),
+    (checks.interval_of_difference, lambda a, b: (a.int() - b.int()).mean(), False, "stops with RuntimeError"),
+    (checks.interval_of_difference, change_and_subtract, False, "changes the tensor"),
+    (checks.interval_of_difference, lambda a, b: None, False, "returns nothing"),
+    (checks.interval_of_difference, lambda a, b: {"low": 0, "high": 1}, False, "returns a dict"),
+    (checks.interval_of_difference, torch.zeros(2), False, "hand over the function"),
+    (checks.what_the_article_reports, RULES, True, "one rule of seven"),
+    (checks.what_the_article_reports, {rule: int(has) for rule, has in RULES.items()}, True, "one rule of seven"),
+    (checks.what_the_article_reports, RULES | {"several pruning ratios": False}, False, "it names three"),
+    (checks.what_the_article_reports, RULES | {"several seeds, with their spread": True}, False, "no seed"),
+    (checks.what_the_article_reports, RULES | {"a random baseline": True}, False, "drawn by lot"),
+    (checks.what_the_article_reports, RULES | {"the pruned shape from scratch": True}, False, "from the start"),
+    (checks.what_the_article_reports, RULES | {"accuracy before and after fine-tuning": True}, False, "gives no accuracy"),
+    (checks.what_the_article_reports, RULES | {"parameters or MACs in numbers": True}, False, "no number"),
+    (checks.what_the_article_reports, RULES | {"time with batch size and threads": True}, False, "30 % faster"),
+    (checks.what_the_article_reports, dict.fromkeys(RULES, True), False, "no seed"),
+    (checks.what_the_article_reports, RULES | {"a random baseline": ...}, False, "left at 1 of 7"),
+    (checks.what_the_article_reports, dict.fromkeys(RULES, ...) | {"a random baseline": True}, False, "left at 6 of 7"),
+    (checks.what_the_article_reports, RULES | {"a random baseline": "no"}, False, "without quotes"),
+    (checks.what_the_article_reports, RULES | {"a fast computer": True}, False, '"a fast computer" is none'),
+    (checks.what_the_article_reports, {"several pruning ratios": True}, False, "missing"),
+    (checks.what_the_article_reports, {}, False, "missing"),
+    (checks.what_the_article_reports, list(RULES), False, "this is a list"),
+    (checks.channels_left, 45, True, "19 channels go"),
+    (checks.channels_left, torch.tensor(45), True, "19 channels go"),
+    (checks.channels_left, 19, False, "how many stay"),
+    (checks.channels_left, 19.2, False, "how many stay"),
+    (checks.channels_left, 44.8, False, "as a whole"),
+    (checks.channels_left, 44, False, "rounded 19.2 up"),
+    (checks.channels_left, 64, False, "rounded to a whole number"),
+    (checks.channels_left, 20, False, "nearest whole number"),
+    (checks.channels_left, "45", False, "one text in quotes"),
+    (checks.weights_left, 0.25, True, "half of its inputs"),
+    (checks.weights_left, 1 / 4, True, "half of its inputs"),
+    (checks.weights_left, 0.5, False, "channels of conv1"),
+    (checks.weights_left, 0.75, False, "share that goes"),
+    (checks.weights_left, 25, False, "between 0 and 1"),
+    (checks.weights_left, 0.1, False, "Which of these numbers are halved"),
+    (checks.weights_left, [0.25], False, "cannot read"),
+    (checks.keep_for_fc1, keep(102), True, "102 of 1024"),
+    (checks.keep_for_fc1, keep(922), False, "share removed"),
+    (checks.keep_for_fc1, keep(512), False, "it would be 102"),
+    (checks.keep_for_fc1, keep(102) | keep(3, "conv1", 32), False, "conv1, fc1"),
+    (checks.keep_for_fc1, {"fc1": torch.rand(1024)}, False, "not True and False"),
+    (checks.keep_for_fc1, torch.ones(1024), False, "is a dictionary"),
+    (checks.keep_for_fc1, {}, False, "cannot read"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
+def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
+    verdict = check(answer)
+    assert verdict.solved is solved and says in verdict.message
+    assert repr(verdict).startswith("✓" if solved else "✗") and "\n" not in repr(verdict)
+
+
+@pytest.mark.parametrize("check", sorted({case[0] for case in CASES}, key=lambda check: check.__name__))
+def test_an_untouched_exercise_is_not_tried_yet(check):
+    verdict = check(...)
+    assert verdict.solved is None and "Not tried yet" in repr(verdict)
+
+
+@pytest.mark.parametrize(
+    ("check", "blank"),
+    [
+        (checks.magnitude_rule, lambda weight, share: ...),
+        (checks.scores_on_sizes, lambda weights, temperature: ...),
+        (checks.theta_of_ratio, lambda scores, ratio: ...),
+        (checks.two_temperatures, (..., ...)),
+        (checks.validation_split, lambda count, held_out, seed: ...),
+        (checks.validation_split, lambda count, held_out, seed: (..., ...)),
+        (checks.recall_of_each_class, lambda guesses, labels, classes: ...),
+        (checks.mask_by_hand, lambda weight, keep: ...),
+        (checks.safe_ratio, lambda curve, drop: ...),
+        (checks.cubic_schedule, lambda final, stage, stages: ...),
+        (checks.ridge_by_hand, lambda x, y, start, ridge: ...),
+        (checks.columns_behind_flatten, lambda keep, positions: ...),
+        (checks.interval_of_difference, lambda first, second: ...),
+        (checks.interval_of_difference, lambda first, second: (..., ...)),
+        (checks.what_the_article_reports, dict.fromkeys(RULES, ...)),
+    ],
+)
+def test_a_blank_in_the_shape_of_the_lesson_is_not_tried_yet(check, blank):
+    assert check(blank).solved is None
+
+
+def test_every_check_has_a_right_case_and_wrong_ones():
+    for name in checks.__all__:
+        if name != "Verdict":
+            verdicts = [solved for check, _, solved, _ in CASES if check is getattr(checks, name)]
+            assert True in verdicts and verdicts.count(False) >= 3, name
+
+
+FOLDED = re.compile(r"<summary>Solution</summary>\n\n(.*?)</details>", re.DOTALL)
+
+
+@pytest.mark.parametrize("lesson", sorted((ROOT / "lessons").glob("*.md")), ids=lambda path: path.stem)
+def test_the_solution_in_the_lesson_solves_its_exercise(lesson):
+    """Run the lesson's solutions through its checks: in the text as it is, not as somebody copied it here."""
+    model = ap.ArticleNet()
+    surroundings = {"ap": ap, "torch": torch, "importance": ap.importance(model)}
+    surroundings["params"] = lambda keep: count_params(ap.remove(ap.mask(model, keep)))
+    exercises = lesson.read_text(encoding="utf-8").split("### Exercise")[1:]
+    for exercise in exercises:
+        check = re.search(r"ap\.checks\.(\w+)\((\w+)\)", exercise)
+        solution = FOLDED.search(exercise)[1]
+        code = re.search(r"```\n(.*?)```", solution, re.DOTALL) or re.search(r"`(answer_\d = [^`]+)`", solution)
+        exec(code[1], surroundings)
+        assert getattr(checks, check[1])(surroundings[check[2]]).solved, check[0]
+
+
+def test_the_library_agrees_with_the_checks():
+    """The solutions are what the library computes, not what somebody once typed."""
+    model = ap.ArticleNet()
+    importance = ap.importance(model)
+    assert checks.channels_left(int(ap.keep_by_ratio(importance, 0.3)["conv2"].sum())).solved
+    small = ap.remove(ap.mask(model, ap.keep_by_ratio(importance, 0.5)))
+    assert checks.weights_left(small.conv2.weight.numel() / model.conv2.weight.numel()).solved
+    keep = ap.keep_by_ratio({"fc1": importance["fc1"]}, 0.9)
+    assert checks.keep_for_fc1(keep).solved
+    small = ap.remove(ap.mask(model, keep))
+    assert 0.12 < count_params(small) / count_params(model) < 0.14, "nearly nine tenths of the parameters go"
+    assert 0.82 < count_macs(small, (3, 32, 32)) / count_macs(model, (3, 32, 32)) < 0.84, "a sixth of the MACs goes"
+    keep = ap.keep_by_ratio({name: importance[name] for name in ("conv1", "conv2")}, 0.75)
+    small = ap.remove(ap.mask(model, keep))
+    assert checks.params_of_cut_conv(count_params(small.conv2)).solved
+    assert small.fc1.weight.equal(model.fc1.weight[:, columns(keep["conv2"], 25)])
+    low, high = ap.wilson(round(0.8 * 24_586), 24_586)
+    assert round((high - low) / 2, 5) == 0.005, "so many pictures reach half a point to either side"
+
+
+QUIZZES = sorted((resources.files("attnprune_edu") / "quizzes").iterdir(), key=lambda entry: entry.name)
+
+
+@pytest.mark.parametrize("file", QUIZZES, ids=lambda file: file.name)
+def test_a_quiz_has_three_questions_one_right_answer_each_and_explains_all(file):
+    questions = json.loads(file.read_text(encoding="utf-8"))
+    assert len(questions) == 3
+    for question in questions:
+        assert sum(answer["correct"] for answer in question["answers"]) == 1
+        assert len(question["answers"]) >= 3
+        assert all(len(answer["feedback"]) > 20 for answer in question["answers"])
+
+
+def test_unknown_quiz_names_the_known_ones():
+    with pytest.raises(ValueError, match="00_start_here"):
+        ap.quiz("99_nothing")

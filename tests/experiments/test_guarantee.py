@@ -1,0 +1,151 @@
+import copy
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import attnprune_edu as ap
+from attnprune_edu.experiments import guarantee
+from attnprune_edu.experiments.guarantee import _next_ratio
+from attnprune_edu.pruning.masks import masks_of
+
+
+@pytest.fixture(scope="module")
+def trained(train_tiny):
+    return train_tiny((8, 8), 20)
+
+
+def simulate(holds_up_to, step=0.1, tolerance=0.025):
+    """The ratios that the search tries if all networks up to some ratio are good enough."""
+    path = []
+    while (ratio := _next_ratio(path, step, tolerance)) is not None:
+        path.append({"pruning_ratio": ratio, "accepted": ratio <= holds_up_to})
+        assert len(path) < 50
+    return path
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.01, 0.07, 0.3, 0.34, 0.5, 0.888, 1.0])
+def test_the_search_grows_then_halves_and_ends_near_the_limit(limit):
+    path = simulate(limit)
+    best = max((row["pruning_ratio"] for row in path if row["accepted"]), default=0)
+    assert best <= limit and min(limit, 0.975) - best <= 0.025 + 1e-6
+    ratios = [row["pruning_ratio"] for row in path]
+    first_rejected = next((i for i, row in enumerate(path) if not row["accepted"]), len(path))
+    assert ratios[:first_rejected] == sorted(ratios[:first_rejected])
+    assert len(path) <= 10 + 3
+
+
+def test_the_result_keeps_its_promise_and_tells_its_path(trained, tiny_data):
+    found = ap.prune_with_guarantee(trained, tiny_data, 0.2, epochs=1, step=0.3, tolerance=0.1, progress=False)
+    dense, left = (ap.accuracy(model, tiny_data, "validation") for model in (trained, found.model))
+    assert found.reached and left >= dense - 0.2
+    assert list(found.path.columns) == ["pruning_ratio", "validation_accuracy", "accepted", "channels", "params", "seconds"]
+    accepted = found.path[found.path.accepted]
+    left_over = sum(int(stays.sum()) for stays in masks_of(found.model).values())
+    assert found.pruning_ratio == pytest.approx(1 - left_over / 36) and accepted.channels.iloc[-1] == left_over
+    assert abs(found.pruning_ratio - accepted.pruning_ratio.max()) < 0.05 and accepted.validation_accuracy.iloc[-1] == left
+    assert (found.path[~found.path.accepted].validation_accuracy < dense - 0.2).all()
+    assert f"{found.pruning_ratio:.1%}" in repr(found)
+
+
+def test_removed_networks_get_smaller_on_the_way(trained, tiny_data):
+    found = ap.prune_with_guarantee(trained, tiny_data, 0.9, epochs=1, step=0.4, tolerance=0.2, removed=True, progress=False)
+    assert found.path.params.is_monotonic_decreasing and ap.count_params(found.model) == found.path.params.iloc[-1]
+
+
+def test_it_says_so_when_even_the_first_step_fails(trained, tiny_data, monkeypatch):
+    monkeypatch.setattr(guarantee, "fine_tune", lambda model, *_, **__: torch.nn.init.zeros_(model.fc2.weight))
+    found = ap.prune_with_guarantee(trained, tiny_data, 0.01, epochs=1, progress=False)
+    assert not found.reached and found.pruning_ratio == 0
+    assert found.message.startswith("not reachable: even with 2.8% of the channels pruned") and "3 attempts" in found.message
+    images = tiny_data.normalize(tiny_data.test.images)
+    assert torch.equal(found.model(images), trained(images)) and found.model is not trained
+
+
+def test_an_interrupted_search_goes_on_where_it_was(trained, tiny_data, tmp_path, monkeypatch):
+    how = {"max_drop": 0.3, "epochs": 1, "step": 0.3, "tolerance": 0.1, "removed": True, "progress": False}
+    whole = ap.prune_with_guarantee(trained, tiny_data, **how)
+    assert len(whole.path) >= 3
+
+    real, calls = guarantee.fine_tune, []
+
+    def breaks_at(number):
+        def tune(*arguments, **options):
+            calls.append(1)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return real(*arguments, **options)
+
+        return tune
+
+    monkeypatch.setattr(guarantee, "fine_tune", breaks_at(3))
+    with pytest.raises(KeyboardInterrupt):
+        ap.prune_with_guarantee(trained, tiny_data, folder=tmp_path / "search", **how)
+    assert len(json.loads((tmp_path / "search" / "search.json").read_text())["path"]) == 2
+    resumed = ap.prune_with_guarantee(trained, tiny_data, folder=tmp_path / "search", **how)
+    assert len(calls) == 3 + len(whole.path) - 2, "nothing that was finished is done again"
+    columns = ["pruning_ratio", "validation_accuracy", "accepted", "params"]
+    assert resumed.path[columns].equals(whole.path[columns])
+    images = tiny_data.normalize(tiny_data.test.images)
+    assert torch.equal(resumed.model(images), whole.model(images))
+    # And a finished search is read, not repeated.
+    count = len(calls)
+    assert torch.equal(
+        ap.prune_with_guarantee(trained, tiny_data, folder=tmp_path / "search", **how).model(images), whole.model(images)
+    )
+    assert len(calls) == count
+
+
+def test_a_ratio_that_is_rounded_to_nothing_is_no_success(train_tiny, tiny_data, monkeypatch):
+    """One of three channels is the least that can go, and it is too much."""
+    small = train_tiny((3, 3), 3)
+    monkeypatch.setattr(guarantee, "fine_tune", lambda model, *_, **__: None)
+    truth = guarantee.accuracy
+    monkeypatch.setattr(
+        guarantee,
+        "accuracy",
+        lambda model, *_: (
+            truth(model, *_) if not masks_of(model) or all(stays.all() for stays in masks_of(model).values()) else 0.0
+        ),
+    )
+    found = ap.prune_with_guarantee(small, tiny_data, 0.01, epochs=1, step=0.1, tolerance=0.05, progress=False)
+    assert found.path.accepted.any() and (found.path[found.path.accepted].channels == 9).all()
+    assert not found.reached and found.pruning_ratio == 0 and found.message.startswith("not reachable: even with 33.3%")
+
+
+def test_a_folder_of_another_search_is_refused(trained, tiny_data, tmp_path):
+    how = {"epochs": 1, "step": 0.9, "tolerance": 0.5, "folder": tmp_path, "progress": False}
+    ap.prune_with_guarantee(trained, tiny_data, 0.9, **how)
+    with pytest.raises(ValueError, match="holds another search: max_drop differ"):
+        ap.prune_with_guarantee(trained, tiny_data, 0.8, **how)
+    other = copy.deepcopy(trained)
+    torch.nn.init.zeros_(other.fc2.bias)
+    with pytest.raises(ValueError, match="holds another search: model differ"):
+        ap.prune_with_guarantee(other, tiny_data, 0.9, **how)
+    dimmed = dataclasses.replace(tiny_data, train=tiny_data.train._replace(images=tiny_data.train.images // 2))
+    with pytest.raises(ValueError, match="holds another search: data differ"):
+        ap.prune_with_guarantee(trained, dimmed, 0.9, **how)
+    for more in ({"criterion": lambda model: ap.importance(model, "l1")}, {"augment": None}, {"rewind": ap.Rewind(3)}):
+        with pytest.raises(ValueError, match=f"holds another search: {next(iter(more))} differ"):
+            ap.prune_with_guarantee(trained, tiny_data, 0.9, **how, **more)
+    ap.prune_with_guarantee(trained, tiny_data, np.float64(0.9), **how | {"progress": True})  # nothing that matters
+
+
+def test_what_cannot_be_saved_is_refused_before_the_search(tiny_data, tmp_path):
+    with pytest.raises(TypeError, match=r"model must be one of ArticleNet, .*got Sequential"):
+        ap.prune_with_guarantee(torch.nn.Sequential(), tiny_data, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        ({"max_drop": 1.5}, "max_drop must lie between 0 and 1, got 1.5"),
+        ({"step": 1.5}, "step must be at least 0.001 and below 1, got 1.5"),
+        ({"tolerance": 1e-7}, "tolerance must be at least 0.001 and below 1, got 1e-07"),
+    ],
+)
+def test_numbers_out_of_range_are_named(trained, tiny_data, number, says):
+    with pytest.raises(ValueError, match=says):
+        ap.prune_with_guarantee(trained, tiny_data, **number)

@@ -1,0 +1,101 @@
+import pytest
+import torch
+from torch import nn
+
+import attnprune_edu as ap
+from attnprune_edu.experiments import sensitivity
+from attnprune_edu.networks.training import accuracy
+
+
+class Residual(nn.Module):
+    """stem → (two convolutions, one of them depthwise) + stem → linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.a = nn.Conv2d(4, 5, 3, padding=1)
+        self.depthwise = nn.Conv2d(5, 5, 3, padding=1, groups=5)
+        self.b = nn.Conv2d(5, 4, 1)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.stem(x).relu()
+        x = (x + self.b(self.depthwise(self.a(x).relu()))).relu()
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_chain_has_a_group_for_each_layer(tiny_model, tiny_data):
+    assert ap.coupled_layers(tiny_model, tiny_data.image_shape) == [("conv1",), ("conv2",), ("fc1",)]
+    masked = ap.mask(tiny_model, {"conv1": torch.tensor([True, True, True, False])})
+    for parameter in masked.parameters():
+        parameter.requires_grad_(False)
+    assert ap.coupled_layers(masked, tiny_data.image_shape) == [("conv1",), ("conv2",), ("fc1",)]
+
+
+def test_what_is_added_up_or_depthwise_goes_together():
+    assert ap.coupled_layers(Residual(), (3, 16, 16)) == [("stem", "b"), ("a", "depthwise")]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+def test_groups_of_well_known_networks_cover_every_layer_but_the_last_once(name):
+    import torchvision
+
+    model = getattr(torchvision.models, name)(num_classes=10)
+    groups = ap.coupled_layers(model, (3, 64, 64))
+    layers = [layer for layer, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert sorted(layer for group in groups for layer in group) == sorted(layers[:-1])
+    widths = {layer: len(model.get_submodule(layer).weight) for layer in layers}
+    assert all(len({widths[layer] for layer in group}) == 1 for group in groups)
+    if name == "resnet18":
+        assert ("conv1", "layer1.0.conv2", "layer1.1.conv2") in groups
+
+
+def test_sensitivity_prunes_each_group_alone(tiny_model, tiny_data):
+    ap.train(tiny_model, tiny_data, 12, batch_size=10, lr=0.01, progress=False)
+    table = ap.sensitivity(tiny_model, tiny_data, "l1", ratios=[0.0, 0.5, 0.75], progress=False)
+    assert table.index.tolist() == ["conv1", "conv2", "fc1"] and table.columns.tolist() == [0.0, 0.5, 0.75]
+    assert (table[0.0] == accuracy(tiny_model, tiny_data, "validation")).all()
+    alone = ap.mask(tiny_model, ap.keep_by_ratio({"conv2": ap.importance(tiny_model, "l1")["conv2"]}, 0.5))
+    assert table.loc["conv2", 0.5] == accuracy(alone, tiny_data, "validation")
+
+
+def test_coupled_layers_lose_the_same_channels(tiny_data, monkeypatch):
+    torch.manual_seed(0)
+    seen = []
+    monkeypatch.setattr(sensitivity, "mask", lambda model, keep: seen.append(keep) or ap.mask(model, keep))
+    scores = {"stem": torch.tensor([4.0, 3.0, 2.0, 1.0]), "b": torch.tensor([10.0, 10.0, 10.0, 50.0])}
+    table = ap.sensitivity(Residual(), tiny_data, lambda model: scores, ratios=[0.5], progress=False)
+    assert table.index.tolist() == ["stem + b"], "groups without importance are left out"
+    # Mean of [1.6, 1.2, .8, .4] and [.5, .5, .5, 2.5]: channels 0 and 3 stay.
+    assert seen[0]["stem"].tolist() == seen[0]["b"].tolist() == [True, False, False, True]
+
+
+def test_coupled_layers_have_an_equal_say_and_keep_their_size():
+    importance = {"a": torch.tensor([1.0, 3.0]), "b": torch.tensor([60.0, 20.0]), "alone": torch.tensor([5.0])}
+    coupled = ap.couple(importance, [("a", "b"), ("alone",), ("unknown",)])
+    assert list(coupled) == ["a", "b", "alone"] and coupled["alone"].tolist() == [5.0]
+    # In units of 2 and 40: mean of [.5, 1.5] and [1.5, .5], times the mean size 21.
+    assert coupled["a"].tolist() == coupled["b"].tolist() == [21.0, 21.0]
+    assert ap.couple({"a": torch.tensor([1.0, 3.0])}, [("a", "b")])["b"].tolist() == [1.0, 3.0]
+    with pytest.raises(ValueError, match=r"one number of channels for the coupled layers \['a', 'alone'\]"):
+        ap.couple(importance, [("a", "alone")])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "ResNet20"])
+def test_attention_works_in_the_pruners_of_torch_pruning(name):
+    import torch_pruning
+    import torchvision
+
+    torch.manual_seed(0)
+    model = ap.ResNet20() if name == "ResNet20" else torchvision.models.resnet18(num_classes=10)
+    size = 32 if name == "ResNet20" else 64
+    expected = ap.couple(ap.importance(model), ap.coupled_layers(model, (3, size, size)))
+    graph = torch_pruning.DependencyGraph().build_dependency(model, torch.randn(1, 3, size, size))
+    scores = ap.AttentionImportance()
+    for group in graph.get_all_groups(ignored_layers=[model.fc]):
+        found = next(n for n, module in model.named_modules() if module is group[0].dep.target.module)
+        assert torch.allclose(scores(group), expected[found], rtol=1e-5)
+    torch_pruning.MetaPruner(
+        model, torch.randn(1, 3, size, size), importance=scores, pruning_ratio=0.5, ignored_layers=[model.fc]
+    ).step()
+    assert len(model.conv1.weight) in (8, 32) and model(torch.randn(2, 3, size, size)).shape == (2, 10)

@@ -1,0 +1,209 @@
+import copy
+
+import pytest
+import torch
+from conftest import trained_norms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import attnprune_edu as ap
+from attnprune_edu.pruning.masks import masks_of
+
+
+@pytest.fixture(scope="module")
+def trained(train_tiny):
+    return train_tiny((4, 6), 10)
+
+
+def hits(model, data):
+    return ap.accuracy(model, data, "train")
+
+
+@settings(max_examples=25)
+@given(ratio=st.sampled_from([0.25, 0.5, 0.75, 1.0]), seed=st.integers(0, 100), images=st.sampled_from([1, 7, 60]))
+def test_never_worse_on_the_calibration_images(trained, tiny_data, ratio, seed, images):
+    """Also with one image and hundreds of unknowns, and with a single channel left in each layer."""
+    importance = ap.importance(trained, "random", seed=seed)
+    with pytest.warns(UserWarning, match="would empty") if ratio == 1 else torch.no_grad():
+        keep = ap.keep_by_ratio(importance, ratio)
+    masked = ap.mask(trained, keep)
+    before = copy.deepcopy(masked.state_dict())
+    repaired = ap.repair(masked, tiny_data, images=images, seed=seed)
+    if images == 60:  # all training images are calibration images then
+        assert hits(repaired, tiny_data) >= hits(masked, tiny_data)
+    assert all(torch.isfinite(tensor).all() for tensor in repaired.state_dict().values())
+    assert {name: kept.tolist() for name, kept in masks_of(repaired).items()} == {n: k.tolist() for n, k in keep.items()}
+    assert all(torch.equal(before[name], tensor) for name, tensor in masked.state_dict().items()), "a copy is repaired"
+
+
+def twin_net():
+    """Two filters of the first layer are the same, so that what one says the other can say for both."""
+    torch.manual_seed(0)
+    model = ap.ArticleNet(conv_channels=(4, 6), hidden=10, num_classes=3, image_size=16).eval()
+    with torch.no_grad():
+        model.conv1.weight[1] = model.conv1.weight[0]
+        model.conv1.bias[1] = model.conv1.bias[0]
+    return model
+
+
+def test_a_channel_with_a_twin_is_missed_by_nobody(tiny_data):
+    """The exact solution is known: conv2 must read the twin twice as much. This is where plain removal loses most."""
+    model = twin_net()
+    masked = ap.mask(model, {"conv1": torch.tensor([True, False, True, True])})
+    images = tiny_data.normalize(tiny_data.test.images)
+    wanted, plain = model(images), masked(images)
+    repaired = ap.repair(masked, tiny_data, ridge=1e-6, rounds=1)
+    assert (repaired(images) - wanted).abs().max() < 0.01 * (plain - wanted).abs().max()
+    assert torch.allclose(repaired.conv2.weight[:, 0], 2 * model.conv2.weight[:, 0], atol=2e-2) or torch.allclose(
+        repaired.conv2.weight[:, 0], model.conv2.weight[:, :2].sum(1), atol=2e-2
+    )
+    assert torch.equal(repaired.conv1.weight, masked.conv1.weight), "the first layer hears the same pictures as before"
+
+
+def test_behind_a_relu_only_what_passes_is_matched(tiny_data):
+    """Ten rounds come nearer to what the dense network passes on than the plain least squares of one round."""
+    torch.manual_seed(1)
+    model = ap.ArticleNet(conv_channels=(4, 6), hidden=10, num_classes=3, image_size=16).eval()
+    masked = ap.mask(model, {"conv1": torch.tensor([True, False, True, False])})
+    inputs = tiny_data.normalize(tiny_data.train.images)
+
+    def passed(network):
+        return network.conv2(network.pool(network.conv1(inputs).relu())).relu()
+
+    errors = [
+        (passed(ap.repair(masked, tiny_data, positions=36, ridge=1e-6, rounds=rounds)) - passed(model)).square().mean()
+        for rounds in (1, 10)
+    ]
+    assert errors[1] < 0.9 * errors[0] < (passed(masked) - passed(model)).square().mean()
+
+
+def test_dead_channels_are_survived_and_left_alone(trained, tiny_data):
+    model = copy.deepcopy(trained)
+    with torch.no_grad():
+        model.conv2.bias[0] = -1e3  # never above zero: dead behind the ReLU
+        model.fc1.bias[:] = -1e3  # and here all of them
+    masked = ap.mask(model, {"conv1": torch.tensor([True, True, True, False])})
+    repaired = ap.repair(masked, tiny_data)
+    positions = model.fc1.in_features // 6
+    assert torch.equal(repaired.fc1.weight[:, :positions], masked.fc1.weight[:, :positions])
+    assert torch.isfinite(repaired(tiny_data.normalize(tiny_data.test.images))).all()
+
+
+def test_strides_padding_dilation_and_norms_are_understood(tiny_data):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 6, 3, stride=2, padding=2, dilation=2, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(6, 6, 3, groups=6),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(6 * 36, 3),
+    ).eval()
+    masked = ap.mask(model, {"0": torch.tensor([True, True, False, True, True, False])})
+    images = tiny_data.normalize(tiny_data.test.images)
+    repaired = ap.repair(masked, tiny_data, positions=36)
+    error = {name: (net(images) - model(images)).square().mean() for name, net in {"plain": masked, "rep": repaired}.items()}
+    assert error["rep"] < 0.5 * error["plain"]
+    assert torch.equal(repaired[5].weight, model[5].weight), "a convolution with groups is left alone"
+
+
+@pytest.mark.parametrize("margin", [{"padding": "same"}, {"padding": "valid"}, {"padding": 2, "padding_mode": "reflect"}])
+def test_the_margin_of_a_convolution_is_its_own(tiny_data, margin):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 4, **margin), nn.Flatten(), nn.LazyLinear(3)).eval()
+    images = tiny_data.normalize(tiny_data.test.images)
+    model(images)
+    ap.train(model, tiny_data, 8, batch_size=10, progress=False)
+    masked = ap.mask(model, {"0": torch.tensor([True, True, False, True, True, False])})
+    repaired = ap.repair(masked, tiny_data, positions=200, ridge=1e-6)
+    x = masked[:2](images)
+    plain, found = ((network[2](x) - model[:3](images)).square().mean() for network in (masked, repaired))
+    assert found < 0.6 * plain
+
+
+def test_a_frozen_norm_stays_frozen(tiny_data):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3)).train()
+    model[1].eval()
+    masked = ap.mask(model, {"0": torch.tensor([True, True, False, True])})
+    modes = [module.training for module in masked.modules()]
+    repaired = ap.repair(masked, tiny_data)
+    assert [module.training for module in masked.modules()] == [module.training for module in repaired.modules()] == modes
+
+
+def test_the_dense_network_may_be_handed_over(trained, tiny_data):
+    """After training, what lies behind the masks is no longer the dense network."""
+    masked = ap.mask(trained, ap.keep_by_ratio(ap.importance(trained), 0.5))
+    same = ap.repair(masked, tiny_data)
+    again = ap.repair(masked, tiny_data, dense=trained)
+    assert torch.equal(same.fc2.weight, again.fc2.weight)
+    ap.fine_tune(masked, tiny_data, 1, progress=False)
+    other = ap.repair(masked, tiny_data, dense=trained)
+    assert not torch.equal(ap.repair(masked, tiny_data).fc2.weight, other.fc2.weight)
+
+
+def test_repaired_network_is_removed_and_trained(trained, tiny_data):
+    masked = ap.mask(trained, ap.keep_by_ratio(ap.importance(trained), 0.5))
+    repaired = ap.repair(masked, tiny_data)
+    small = ap.remove(repaired)
+    images = tiny_data.normalize(tiny_data.test.images)
+    assert (small(images) - repaired(images)).abs().max() < 1e-4
+    ap.fine_tune(small, tiny_data, 1, progress=False)
+
+
+def test_bad_input_is_named(tiny_model, tiny_data, tmp_path):
+    masked = ap.mask(tiny_model, {"conv1": torch.tensor([True, True, True, False])})
+    with pytest.raises(ValueError, match="masked must have masks on channels"):
+        ap.repair(tiny_model, tiny_data)
+    with pytest.raises(ValueError, match=r"single weights, but \['fc2'\] have"):
+        ap.repair(ap.mask_weights(masked, {"fc2": torch.ones(3, 10, dtype=torch.bool)}), tiny_data)
+    with pytest.raises(ValueError, match="images=0, positions=5"):
+        ap.repair(masked, tiny_data, images=0)
+    with pytest.raises(ValueError, match=r"nothing but zeros behind its masks.*hand over the dense network"):
+        ap.repair(ap.load_model(ap.save_model(masked, tmp_path / "masked.safetensors")), tiny_data)
+    with pytest.raises(ValueError, match="ridge must be above 0, got 0"):
+        ap.repair(masked, tiny_data, ridge=0)
+    with pytest.raises(ValueError, match="ridge is too small"):
+        ap.repair(masked, tiny_data, ridge=1e-30, images=2, positions=1)
+
+
+def test_half_of_the_embedded_networks_channels_are_made_up_for(shapes_data):
+    model = ap.load_model("article-net", "shapes")
+    masked = ap.mask(model, ap.keep_by_ratio(ap.importance(model), 0.7))
+    before, after = (ap.accuracy(network, shapes_data) for network in (masked, ap.repair(masked, shapes_data)))
+    assert after > before + 0.1
+
+
+def coupled_mask(model, image_shape, ratio):
+    return ap.mask(
+        model, ap.keep_by_ratio(ap.couple(ap.importance(model, "l2"), ap.coupled_layers(model, image_shape)), ratio)
+    )
+
+
+def test_a_residual_network_is_repaired_through_its_groups(shapes_data):
+    few = shapes_data.subset(test=300)
+    model = ap.load_model("resnet20", "shapes")
+    masked = coupled_mask(model, few.image_shape, 0.3)
+    repaired = ap.repair(masked, few, images=200, positions=25)
+    assert ap.accuracy(repaired, few) > ap.accuracy(masked, few) + 0.1
+    images = few.normalize(few.test.images[:20])
+    small = ap.remove(repaired, images)
+    assert small.architecture["stage_channels"] == [11, 22, 45]
+    with torch.no_grad():
+        assert (small(images) - repaired(images)).abs().max() < 1e-4
+
+
+def test_a_vgg_with_normalisation_is_brought_nearer_to_the_dense_one(shapes_data):
+    few = shapes_data.subset(train=200)
+    torch.manual_seed(0)
+    model = trained_norms(ap.VGG((8, 8, 12, 12, 16, 16, 16, 16)), 32)
+    masked = coupled_mask(model, few.image_shape, 0.25)
+    repaired = ap.repair(masked, few, images=200, positions=25)
+    images = few.normalize(few.test.images[:100])
+    with torch.no_grad():
+        before, after = ((network(images) - model(images)).square().mean() for network in (masked, repaired))
+        assert after < 0.7 * before
+        assert (ap.remove(repaired, images[:2])(images) - repaired(images)).abs().max() < 1e-4

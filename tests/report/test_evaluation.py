@@ -1,0 +1,171 @@
+import pytest
+import torch
+
+import attnprune_edu as ap
+from attnprune_edu.report.evaluation import count_macs, count_params, latency_ms
+from attnprune_edu.report.memory import peak_memory
+
+
+def test_costs_of_the_article_net_by_hand():
+    model = ap.ArticleNet()
+    macs = 32 * 28 * 28 * 3 * 25 + 64 * 10 * 10 * 32 * 25 + 1600 * 1024 + 1024 * 10
+    assert count_macs(model, (3, 32, 32)) == macs
+    assert count_params(model) == 1_703_370
+
+
+def test_table_shows_that_only_removal_saves(tiny_model, tiny_data):
+    masked = ap.mask(tiny_model, ap.keep_by_ratio(ap.importance(tiny_model), 0.5))
+    table = ap.compare(
+        {"dense": tiny_model, "masked": masked, "removed": ap.remove(masked)}, tiny_data, rounds=2, batch_size=4
+    )
+    assert list(table.columns) == ["accuracy", "params", "macs", "bytes", "latency_ms", "latency_iqr_ms"]
+    assert table.params["masked"] == table.params["dense"] > table.params["removed"]
+    assert table.macs["masked"] == table.macs["dense"] > table.macs["removed"]
+    assert table.accuracy["masked"] == table.accuracy["removed"]
+    assert (table.latency_ms > 0).all() and (table.latency_iqr_ms >= 0).all()
+    header = table.bytes["dense"] - 4 * table.params["dense"]
+    assert 0 < header < 2000, "names and shapes"
+    assert 4 + 6 + 10 < table.bytes["masked"] - table.bytes["dense"] < 500, "one byte for each channel's mask, and its name"
+
+
+def test_one_network_is_the_row_of_a_table(tiny_model, tiny_data):
+    report = ap.evaluate(tiny_model, tiny_data, "validation", rounds=3, batch_sizes=(1, 4))
+    row = ap.compare({"it": tiny_model}, tiny_data, "validation", rounds=1, batch_size=4, full=True).loc["it"]
+    for name in ("accuracy", "accuracy_low", "accuracy_high", "macro_recall", "params", "nonzero_params", "macs", "bytes"):
+        assert getattr(report, name) == row[name]
+    assert report.params == count_params(tiny_model) and report.images == 6 and report.peak_memory == row.peak_memory
+    assert report.accuracy == ap.accuracy(tiny_model, tiny_data, "validation")
+    assert row.macs_speedup == row.speedup == 1.0
+    assert {"latency_ms", "latency_1_ms", "onnx_latency_ms", "onnx_latency_1_iqr_ms"} <= set(row.index)
+    assert list(report.latency.index) == [("torch", 1), ("torch", 4), ("onnx", 1), ("onnx", 4)]
+    assert (report.latency.low_ms <= report.latency.median_ms).all() and (report.latency.low_ms > 0).all()
+    assert "95 % interval" in repr(report) and "onnx, batch of 4" in repr(report) and f"{report.macs:,}" in repr(report)
+
+
+def test_recall_counts_each_class_by_itself(tiny_data):
+    class Red(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            return torch.tensor([1.0, 0.0, 0.0]).expand(len(images), 3) + 0 * images.mean()
+
+    report = ap.evaluate(Red(), tiny_data, rounds=1, engines=["torch"])
+    assert report.recall.to_dict() == {"red": 1.0, "green": 0.0, "blue": 0.0}
+    assert report.macro_recall == pytest.approx(1 / 3) and report.nonzero_params == 0 and report.params == 1
+
+
+def test_peak_memory_of_the_article_net_by_hand(tiny_data):
+    model = ap.ArticleNet()
+    images = torch.zeros(64, 3, 32, 32)
+    # The worst moment is the first ReLU, when its input and its output are both there.
+    expected = 4 * (count_params(model) + images.numel() + 2 * 64 * 32 * 28 * 28)
+    assert peak_memory(model, images) == expected
+    small = ap.remove(ap.mask(model, ap.keep_by_ratio(ap.importance(model), 0.5)))
+    assert peak_memory(small, images) == 4 * (count_params(small) + images.numel() + 2 * 64 * 16 * 28 * 28)
+
+
+@pytest.mark.parametrize("name", ["article-net", "resnet20"])
+@pytest.mark.parametrize("kind", ["dense", "masked", "removed"])
+def test_onnx_runtime_gives_the_same_answers(name, kind, shapes_data, tmp_path):
+    model = ap.load_model(name, "shapes")
+    if kind != "dense":
+        groups = ap.coupled_layers(model, shapes_data.image_shape)
+        model = ap.mask(model, ap.keep_by_ratio(ap.couple(ap.importance(model), groups), 0.5))
+    if kind == "removed":
+        model = ap.remove(model, torch.zeros(2, *shapes_data.image_shape))
+    path = ap.export_onnx(model, tmp_path / "net.onnx", shapes_data)
+    assert list(tmp_path.iterdir()) == [path]
+    network = ap.OnnxNetwork(path)
+    options = network.session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0", "or it disturbs what runs next"
+    for count in (1, 5):
+        images = shapes_data.normalize(shapes_data.test.images[:count])
+        with torch.no_grad():
+            assert (network(images) - model(images)).abs().max() < 1e-4
+
+
+def test_what_cannot_be_written_as_onnx_is_named(tiny_data, tmp_path):
+    class Choosy(torch.nn.Module):
+        def forward(self, x):
+            return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
+
+    with pytest.raises(ValueError, match="cannot be written as ONNX"):
+        ap.export_onnx(Choosy(), tmp_path / "net.onnx", tiny_data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_accuracy_counts_right_answers_and_leaves_the_mode_alone(tiny_model, tiny_data):
+    class Red(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, images):
+            return torch.tensor([1.0, 0.0, 0.0]).expand(len(images), 3)
+
+    model = Red().train()
+    assert ap.accuracy(model, tiny_data) == pytest.approx((tiny_data.test.labels == 0).double().mean().item())
+    assert model.training
+
+
+def test_measuring_changes_nothing_in_the_network(tiny_data):
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 16), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4, 3)
+    )
+    model.train()[1].eval()  # a frozen norm in a network that trains
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    count_macs(model, tiny_data.image_shape)
+    latency_ms({"model": model}, tiny_data, batch_size=2, rounds=1)
+    ap.accuracy(model, tiny_data)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert [module.training for module in model.modules()] == [True, True, False, True, True]
+
+
+def test_latency_has_a_row_per_round_and_sees_a_slow_network(tiny_model, tiny_data):
+    class Slow(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, images):
+            return sum(self.model(images) for _ in range(30))
+
+    times = latency_ms({"once": tiny_model, "thirty times": Slow(tiny_model)}, tiny_data, batch_size=16, rounds=5)
+    assert len(times) == 5
+    assert times["thirty times"].median() > 5 * times["once"].median()
+
+
+def test_latency_is_that_of_real_images_however_many_there_are(tiny_model, tiny_data):
+    seen, validation = [], tiny_data.normalize(tiny_data.validation.images)
+    tiny_model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    count = len(validation) + 2
+    latency_ms({"model": tiny_model}, tiny_data, batch_size=count, rounds=1)
+    assert all(torch.equal(inputs, torch.cat([validation, validation[:2]])) for inputs in seen)
+    assert seen and validation.std() > 0
+
+
+def test_bad_input_is_named(tiny_model, tiny_data):
+    with pytest.raises(ValueError, match="empty dictionary"):
+        ap.compare({}, tiny_data)
+    with pytest.raises(ValueError, match="'all'"):
+        ap.compare({"model": tiny_model}, tiny_data, "all", rounds=1)
+    with pytest.raises(ValueError, match="rounds=0"):
+        ap.compare({"model": tiny_model}, tiny_data, rounds=0)
+    with pytest.raises(ValueError, match=r"engines must be one or more of 'torch', 'onnx', got \['tensorrt'\]"):
+        ap.evaluate(tiny_model, tiny_data, engines=["tensorrt"])
+
+
+def test_confusion_counts_every_image_once_in_the_row_of_its_class(tiny_model, tiny_data):
+    table = ap.confusion(tiny_model, tiny_data)
+    assert table.index.tolist() == table.columns.tolist() == ["red", "green", "blue"]
+    guesses = ap.predict(tiny_model, tiny_data, tiny_data.test.images).argmax(1)
+    for row, column in [(0, 1), (1, 1), (2, 0)]:
+        assert table.iloc[row, column] == ((tiny_data.test.labels == row) & (guesses == column)).sum()
+    assert table.sum(axis=1).tolist() == tiny_data.test.labels.bincount(minlength=3).tolist()
+    assert table.to_numpy().trace() / 30 == pytest.approx(ap.accuracy(tiny_model, tiny_data))
+    with pytest.raises(ValueError, match="'exam'"):
+        ap.confusion(tiny_model, tiny_data, "exam")
+    with pytest.raises(ValueError, match="guesses must lie between 0 and 2"):
+        ap.confusion(ap.ArticleNet((4, 4), 5, num_classes=90, image_size=16), tiny_data)
