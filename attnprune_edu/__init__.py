@@ -13,8 +13,9 @@ from .experiments.guarantee import Guarantee, prune_with_guarantee
 from .experiments.results import load_results
 from .experiments.sensitivity import sensitivity
 from .experiments.sweep import sweep
+from .networks.inference import accuracy, predict
 from .networks.models import VGG, ArticleNet, ResNet20
-from .networks.training import Distillation, Rewind, accuracy, fine_tune, predict, train
+from .networks.training import Distillation, Rewind, fine_tune, train
 from .plots import show
 from .pruning.attention import attention_scores, attention_weights, normalize
 from .pruning.groups import AttentionImportance, couple, coupled_layers

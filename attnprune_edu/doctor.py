@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from .data import images
-from .networks import training
+from .networks import inference
 from .report import checkpoints
 
 PACKAGE = "attnprune-edu"
@@ -93,7 +93,7 @@ def torchvision_pair() -> Finding:
 
 def processor() -> Finding:
     """How many threads does torch use, and on what?"""
-    cores, threads, device = os.cpu_count() or 1, torch.get_num_threads(), training.best_device()
+    cores, threads, device = os.cpu_count() or 1, torch.get_num_threads(), inference.best_device()
     advice = "" if threads <= cores else f"More threads than cores slow training down: set OMP_NUM_THREADS={cores}."
     return Finding(threads <= cores, f"training runs on {device.type}; {threads} threads on {cores} cores", advice)
 

@@ -38,7 +38,7 @@ from train_checkpoints import single_cycle
 import attnprune_edu as ap
 from attnprune_edu.networks.models import architecture_of, rebuild
 from attnprune_edu.pruning.schedules import channels_of, prune_to
-from attnprune_edu.report.checkpoints import whole_or_not_at_all
+from attnprune_edu.report.checkpoints import atomic_write
 from attnprune_edu.widgets.difference import STAGES
 
 CELLS = ROOT / "build" / "criteria"
@@ -181,7 +181,7 @@ def main() -> None:
     )
     tables = [sweep(plan.criteria, ratios)] + ([sweep(plan.also, [0.2])] if plan.also else [])
     table = pd.concat([*tables, baselines(network, data, ratios, arguments.seeds)])
-    with whole_or_not_at_all(ROOT / "attnprune_edu" / "results" / f"criteria-{network}.csv") as unfinished:
+    with atomic_write(ROOT / "attnprune_edu" / "results" / f"criteria-{network}.csv") as unfinished:
         table.drop(columns=["model", "scope"]).to_csv(unfinished, index=False, float_format="%.6g")
     (PICTURES / f"criteria-{network}.png").write_bytes(ap.plots.png(picture(network, table)))
     report(network, table, data)

@@ -17,7 +17,7 @@ from train_checkpoints import single_cycle
 
 import attnprune_edu as ap
 from attnprune_edu.pruning.schedules import channels_of, prune_to
-from attnprune_edu.report.checkpoints import whole_or_not_at_all
+from attnprune_edu.report.checkpoints import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "attnprune_edu" / "results" / "recovery.csv"
@@ -64,7 +64,7 @@ def append(row: dict, path: Path) -> None:
     """Add ``row`` to the table at ``path``, sorted, whole or not at all."""
     table = pd.concat([pd.read_csv(path), pd.DataFrame([row])]) if path.exists() else pd.DataFrame([row])
     keys = [key for key in ("method", "pruning_ratio", "seed") if key in table]
-    with whole_or_not_at_all(path) as unfinished:
+    with atomic_write(path) as unfinished:
         table.sort_values(keys).to_csv(unfinished, index=False, float_format="%.6g")
 
 

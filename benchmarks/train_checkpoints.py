@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import attnprune_edu as ap
 from attnprune_edu.networks.models import ResNet20
 from attnprune_edu.networks.training import flip_and_crop
-from attnprune_edu.report.checkpoints import PRETRAINED, whole_or_not_at_all
+from attnprune_edu.report.checkpoints import PRETRAINED, atomic_write
 from attnprune_edu.report.evaluation import count_params
 
 SEED = 0
@@ -139,7 +139,7 @@ def trained(name: str, recipe: Recipe, data: ap.ImageData) -> tuple[nn.Module, p
     def keep(_, row):
         rows.append(row | {"epoch": len(rows) + 1})
         ap.save_model(model, network)
-        with whole_or_not_at_all(table) as unfinished:
+        with atomic_write(table) as unfinished:
             pd.DataFrame(rows).to_csv(unfinished, index=False)
         print(rows[-1], flush=True)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from attnprune_edu import cli, doctor
-from attnprune_edu.networks import training
+from attnprune_edu.networks import inference
 from attnprune_edu.report import checkpoints
 
 
@@ -124,4 +124,4 @@ def test_the_command_is_installed():
 
 
 def test_best_device_is_one_torch_can_use():
-    assert torch.zeros(1, device=training.best_device()).sum() == 0
+    assert torch.zeros(1, device=inference.best_device()).sum() == 0

@@ -17,7 +17,7 @@ else:
     import tomli as tomllib
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-CONDA_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
+CONDA_NAMES = {"lazy_loader": "lazy-loader", "matplotlib-base": "matplotlib", "pytorch-cpu": "torch"}
 NEEDED = [Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["lab"]]
 
 

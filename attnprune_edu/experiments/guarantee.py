@@ -10,12 +10,13 @@ import pandas as pd
 from torch import nn
 
 from ..data.images import ImageData
+from ..networks.inference import accuracy
 from ..networks.models import architecture_of
-from ..networks.training import accuracy, fine_tune
+from ..networks.training import fine_tune
 from ..pruning.importance import Criterion
 from ..pruning.masks import live_channels
 from ..pruning.schedules import channels_of, prune_to
-from ..report.checkpoints import load_model, save_model, whole_or_not_at_all
+from ..report.checkpoints import atomic_write, load_model, save_model
 from ..report.evaluation import count_params
 from .fingerprint import fingerprint
 
@@ -182,5 +183,5 @@ class _LogInFolder(_Log):
         super().add(row, network)
         if row["accepted"]:
             save_model(network, self._network(len(self.path) - 1))
-        with whole_or_not_at_all(self.file) as unfinished:
+        with atomic_write(self.file) as unfinished:
             unfinished.write_text(json.dumps({"asked": self.asked, "path": self.path}, indent=1), encoding="utf-8")

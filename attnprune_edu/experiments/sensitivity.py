@@ -7,7 +7,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..data.images import ImageData
-from ..networks.training import accuracy
+from ..networks.inference import accuracy
 from ..pruning.groups import couple, coupled_layers
 from ..pruning.importance import Criterion, score
 from ..pruning.masks import mask

@@ -18,12 +18,13 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..data.images import ImageData
-from ..networks.training import accuracy, fine_tune
+from ..networks.inference import accuracy
+from ..networks.training import fine_tune
 from ..pruning.importance import Criterion
 from ..pruning.removal import remove
 from ..pruning.repair import repair
 from ..pruning.schedules import channels_of, masked_to
-from ..report.checkpoints import whole_or_not_at_all
+from ..report.checkpoints import atomic_write
 from ..report.evaluation import count_macs, count_params
 from .fingerprint import fingerprint
 
@@ -185,7 +186,7 @@ def _run(cell: Cell, question: _Question, path: Path) -> float:
         "macs": count_macs(small, data.image_shape),
         "seconds": time.perf_counter() - start,
     }
-    with whole_or_not_at_all(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(row), encoding="utf-8")
     return row["accuracy"]
 
@@ -194,7 +195,7 @@ def _store(question: _Question, place: Path) -> Path:
     """Write ``question`` where workers find it: once for all cells, not once for each."""
     path = place / f"question-{fingerprint(list(question.fingerprints.values()))}.pickle"
     try:
-        with whole_or_not_at_all(path) as unfinished:
+        with atomic_write(path) as unfinished:
             unfinished.write_bytes(pickle.dumps(question))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise TypeError(

@@ -1,6 +1,5 @@
 """The training loop: batches cut from tensors in memory, augmentation on whole batches, one-cycle schedule."""
 
-import contextlib
 import copy
 import time
 import warnings
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ..data.images import ImageData, Images
+from .inference import accuracy, best_device, fast_layout
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -226,53 +226,3 @@ def _set_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
         )
     for name, tensor in targets.items():
         tensor.copy_(weights[name])
-
-
-@contextlib.contextmanager
-def evaluating(*models: nn.Module) -> Iterator[None]:
-    """Put ``models`` into evaluation mode for a while; afterwards each of their modules has the mode it had."""
-    modes = {module: module.training for model in models for module in model.modules()}
-    for model in models:
-        model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-@torch.no_grad()
-def predict(model: nn.Module, data: ImageData, images: Tensor, batch_size: int = 100) -> Tensor:
-    """Class scores float32 (N, classes), on the CPU, for uint8 ``images`` (N, channels, height, width)."""
-    device = next(model.parameters()).device
-    layout = fast_layout(model, data)
-    with evaluating(model):
-        batches = (data.normalize(batch.to(device)).contiguous(memory_format=layout) for batch in images.split(batch_size))
-        return torch.cat([model(inputs).cpu() for inputs in batches])
-
-
-@torch.no_grad()
-def fast_layout(model: nn.Module, data: ImageData) -> torch.memory_format:
-    """The order in memory for the images that ``model`` gets: channels last where it can, which takes half of the time.
-
-    A network that reshapes by ``view``, as many older ones do, can only take the default order.
-    """
-    two = torch.zeros(2, *data.image_shape, device=next(model.parameters()).device)
-    with evaluating(model):
-        try:
-            model(two.contiguous(memory_format=torch.channels_last))
-        except RuntimeError:
-            return torch.contiguous_format
-    return torch.channels_last
-
-
-def accuracy(model: nn.Module, data: ImageData, split: str = "test") -> float:
-    """Share (0–1) of the images of ``split`` (``"train"``, ``"validation"`` or ``"test"``) that ``model`` names rightly."""
-    images, labels = data.part(split)
-    return (predict(model, data, images).argmax(dim=1) == labels).double().mean().item()
-
-
-def best_device() -> torch.device:
-    """The GPU if torch can use one, else the CPU."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator or torch.device("cpu")

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ..networks.inference import evaluating
 from ..networks.models import ArticleNet, architecture_of, layers_with_channels, rebuild
-from ..networks.training import evaluating
 from .groups import dependency_graph, outputs_of
 from .masks import live_channels, mask_weights, masks_of, unmask, weight_masks_of
 

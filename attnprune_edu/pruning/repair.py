@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from ..data.images import ImageData, Images
 from ..networks.dataflow import layers_before_relu
+from ..networks.inference import evaluating, fast_layout, predict
 from ..networks.models import layers_with_channels
-from ..networks.training import evaluating, fast_layout, predict
 from .masks import before_masks, live_channels, masks_of, weight_masks_of
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution

@@ -7,7 +7,8 @@ import pandas as pd
 from torch import Tensor, nn
 
 from ..data.images import ImageData
-from ..networks.training import accuracy, fine_tune
+from ..networks.inference import accuracy
+from ..networks.training import fine_tune
 from .groups import couple, coupled_layers
 from .importance import Criterion, prunable_layers, score
 from .masks import live_channels, mask, mask_

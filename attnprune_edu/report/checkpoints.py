@@ -34,7 +34,7 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     header = {"architecture": json.dumps(architecture)}
 
-    with whole_or_not_at_all(path) as unfinished:
+    with atomic_write(path) as unfinished:
         save_file(tensors, unfinished, metadata=header)
     return Path(path)
 
@@ -48,7 +48,7 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 @contextlib.contextmanager
-def whole_or_not_at_all(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a name to write to; what was written there becomes ``path`` at the end, and vanishes if something fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..data.images import ImageData
-from ..networks.training import evaluating, predict
+from ..networks.inference import evaluating, predict
 from ..pruning.masks import unmask
 from .checkpoints import stored_tensors
 from .memory import peak_memory

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..networks.training import evaluating
+from ..networks.inference import evaluating
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..data.images import ImageData
 from ..pruning.masks import unmask
-from .checkpoints import whole_or_not_at_all
+from .checkpoints import atomic_write
 
 
 def export_onnx(model: nn.Module, path: str | Path, data: ImageData) -> Path:
@@ -18,7 +18,7 @@ def export_onnx(model: nn.Module, path: str | Path, data: ImageData) -> Path:
     ``scores`` (N, classes). Masks become ordinary zeros. The file appears whole or not at all; it holds the weights as well.
     Raises ValueError if torch cannot follow the forward pass.
     """
-    with whole_or_not_at_all(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_bytes(onnx_bytes(model, data))
     return Path(path)
 

@@ -4,7 +4,7 @@ from torch import nn
 
 import attnprune_edu as ap
 from attnprune_edu.experiments import sensitivity
-from attnprune_edu.networks.training import accuracy
+from attnprune_edu.networks.inference import accuracy
 
 
 class Residual(nn.Module):
