@@ -181,7 +181,7 @@ def main() -> None:
     )
     tables = [sweep(plan.criteria, ratios)] + ([sweep(plan.also, [0.2])] if plan.also else [])
     table = pd.concat([*tables, baselines(network, data, ratios, arguments.seeds)])
-    with atomic_write(ROOT / "attnprune_edu" / "results" / f"criteria-{network}.csv") as unfinished:
+    with atomic_write(ROOT / "attnprune_edu" / "experiments" / "results" / f"criteria-{network}.csv") as unfinished:
         table.drop(columns=["model", "scope"]).to_csv(unfinished, index=False, float_format="%.6g")
     (PICTURES / f"criteria-{network}.png").write_bytes(ap.plots.png(picture(network, table)))
     report(network, table, data)

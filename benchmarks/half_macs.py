@@ -24,7 +24,7 @@ from train_checkpoints import MOMENTUM, InBfloat16
 
 import attnprune_edu as ap
 
-TABLE = ROOT / "attnprune_edu" / "results" / "half-macs.csv"
+TABLE = ROOT / "attnprune_edu" / "experiments" / "results" / "half-macs.csv"
 # As the dense network was trained, with half of the peak learning rate of its last cycle.
 TRAINING = MOMENTUM | {"lr": 0.05, "progress": False}
 

@@ -21,7 +21,7 @@ from recovery import ROOT, append, dense_network, has
 import attnprune_edu as ap
 from attnprune_edu.networks.training import flip_and_crop
 
-TABLE = ROOT / "attnprune_edu" / "results" / "recipe.csv"
+TABLE = ROOT / "attnprune_edu" / "experiments" / "results" / "recipe.csv"
 NETWORKS = ROOT / "build" / "recovery"
 KEPT = {"conv1": 16, "conv2": 32, "fc1": 180}
 TRAINING = {"epochs": 60, "lr": 0.003, "augment": functools.partial(flip_and_crop, padding=2)}

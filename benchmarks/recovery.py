@@ -20,7 +20,7 @@ from attnprune_edu.pruning.schedules import channels_of, prune_to
 from attnprune_edu.report.checkpoints import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLE = ROOT / "attnprune_edu" / "results" / "recovery.csv"
+TABLE = ROOT / "attnprune_edu" / "experiments" / "results" / "recovery.csv"
 PICTURE = ROOT / "benchmarks" / "pictures" / "recovery.png"
 EPOCHS = 4  # of fine-tuning in all, however many stages share them
 METHODS = {  # name: (repaired, stages), with 0 stages for no training at all
