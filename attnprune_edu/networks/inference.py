@@ -1,7 +1,8 @@
 """Inference: the forward pass on many images, and how many of them are classified correctly."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,19 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def call(model: nn.Module, inputs: Any) -> Any:
+    """What ``model`` returns for ``inputs``: a dictionary is handed over as keyword arguments, a tuple or a list as
+    positional ones, and anything else, such as a tensor, as the only argument."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
+
+
+def floating_type(model: nn.Module) -> torch.dtype:
+    """The type of the first floating-point parameter of ``model``; float32 if it has none."""
+    return next((parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()), torch.float32)
 
 
 @torch.no_grad()
