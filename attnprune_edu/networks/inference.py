@@ -1,6 +1,7 @@
 """Inference: the forward pass on many images, and how many of them are classified correctly."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -36,23 +37,46 @@ def floating_type(model: nn.Module) -> torch.dtype:
     return next((parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()), torch.float32)
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where the first parameter or buffer of ``model`` is; the CPU if it has none."""
+    return next((tensor.device for tensor in itertools.chain(model.parameters(), model.buffers())), torch.device("cpu"))
+
+
 @torch.no_grad()
 def predict(model: nn.Module, data: ImageData, images: Tensor, batch_size: int = 100) -> Tensor:
-    """Class scores float32 (N, classes), on the CPU, for uint8 ``images`` (N, channels, height, width)."""
-    device = next(model.parameters()).device
+    """Class scores float32 (N, classes), on the CPU, for uint8 ``images`` (N, channels, height, width).
+
+    The network computes on its own device, in its own floating-point type and in the layout that ``fast_layout`` chooses.
+    """
     layout = fast_layout(model, data)
     with evaluating(model):
-        batches = (data.normalize(batch.to(device)).contiguous(memory_format=layout) for batch in images.split(batch_size))
-        return torch.cat([model(inputs).cpu() for inputs in batches])
+        batches = (network_inputs(model, data, batch).contiguous(memory_format=layout) for batch in images.split(batch_size))
+        return torch.cat([model(inputs).float().cpu() for inputs in batches])
+
+
+def predict_classes(model: nn.Module, data: ImageData, images: Tensor) -> Tensor:
+    """The class with the highest score, int64 (N,), for uint8 ``images`` (N, channels, height, width).
+
+    Raises ValueError if images get NaN scores, of which none is the highest.
+    """
+    scores = predict(model, data, images)
+    if lost := int(scores.isnan().any(dim=1).sum()):
+        raise ValueError(f"model must give every image scores, but {lost:,} of {len(images):,} images get NaN scores")
+    return scores.argmax(dim=1)
+
+
+def network_inputs(model: nn.Module, data: ImageData, images: Tensor) -> Tensor:
+    """Normalised ``images`` (uint8) on the device of ``model`` and in its floating-point type."""
+    return data.normalize(images.to(device_of(model))).to(floating_type(model))
 
 
 @torch.no_grad()
 def fast_layout(model: nn.Module, data: ImageData) -> torch.memory_format:
-    """The order in memory for the images that ``model`` gets: channels last where it can, which takes half of the time.
+    """The memory layout for images that ``model`` gets: channels last where it can, which takes about half of the time.
 
-    A network that reshapes by ``view``, as many older ones do, can only take the default order.
+    A network that reshapes by ``view``, as many older ones do, can only take the default layout.
     """
-    two = torch.zeros(2, *data.image_shape, device=next(model.parameters()).device)
+    two = torch.zeros(2, *data.image_shape, device=device_of(model), dtype=floating_type(model))
     with evaluating(model):
         try:
             model(two.contiguous(memory_format=torch.channels_last))
@@ -62,9 +86,12 @@ def fast_layout(model: nn.Module, data: ImageData) -> torch.memory_format:
 
 
 def accuracy(model: nn.Module, data: ImageData, split: str = "test") -> float:
-    """Share (0–1) of the images of ``split`` (``"train"``, ``"validation"`` or ``"test"``) that ``model`` names rightly."""
+    """Share (0–1) of the images of ``split`` (``"train"``, ``"validation"`` or ``"test"``) that are classified correctly.
+
+    Raises ValueError if ``split`` is unknown or images get NaN scores.
+    """
     images, labels = data.part(split)
-    return (predict(model, data, images).argmax(dim=1) == labels).double().mean().item()
+    return (predict_classes(model, data, images) == labels).double().mean().item()
 
 
 def best_device() -> torch.device:

@@ -3,16 +3,18 @@
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..networks.models import architecture_of, rebuild
-from ..pruning.masks import mask, mask_weights, masks_of, unmask, weight_masks_of
+from ..networks.models import ARCHITECTURES, architecture_of, rebuild
+from ..pruning.masks import mask, mask_weights
+from ..pruning.masks import masks_of, unmask, weight_masks_of
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 SHIPPED = ("article-net", "resnet20")  # each for CIFAR-10 and for the embedded set
@@ -26,22 +28,38 @@ def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None 
     ``dtype`` stores the weights in that floating-point type, such as ``torch.float16`` for half the size; None stores them
     as they are. The file appears whole or not at all. Raises TypeError for a network that cannot be rebuilt from its widths.
     """
-    architecture = architecture_of(model)
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
-    tensors = stored_tensors(model)
-    if dtype is not None:
-        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
-    header = {"architecture": json.dumps(architecture)}
-
+    architecture_of(model)
     with atomic_write(path) as unfinished:
-        save_file(tensors, unfinished, metadata=header)
+        unfinished.write_bytes(stored_bytes(model, dtype))
     return Path(path)
 
 
+def stored_bytes(model: nn.Module, dtype: torch.dtype | None = None) -> bytes:
+    """What ``save_model`` writes; for a network that it cannot write, the same without an architecture in the header."""
+    known = type(model) in ARCHITECTURES.values()
+    header = {"architecture": json.dumps(architecture_of(model))} if known else None
+    tensors = stored_tensors(model)
+    if dtype is not None:
+        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    return safetensors.torch.save(tensors, header)
+
+
 def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors of ``model`` that ``save_model`` writes, by name: weights as they read, buffers, masks."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in unmask(model).state_dict().items()}
+    """The tensors of ``model`` that ``save_model`` writes, by name: weights as they read, buffers, masks.
+
+    A tensor that the network has under several names is there once.
+    """
+    tensors, seen = {}, set()
+    for name, tensor in unmask(model).state_dict().items():
+        if not isinstance(tensor, Tensor):
+            continue
+        place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
+        if tensor.numel() and place in seen:
+            continue
+        seen.add(place)
+        tensors[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     for prefix, (read, _) in _MASKS.items():
         tensors |= {prefix + name: keep.cpu() for name, keep in read(model).items()}
     return tensors
@@ -49,12 +67,18 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a name to write to; what was written there becomes ``path`` at the end, and vanishes if something fails."""
+    """Give a name to write to; what was written there becomes ``path`` at the end, and vanishes if something fails.
+
+    A new file gets the permissions that new files get from the user's umask; one that is overwritten keeps its own.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        unfinished.touch()
+        mode = stat.S_IMODE((path if path.exists() else unfinished).stat().st_mode)
         yield unfinished
+        unfinished.chmod(mode)  # whoever wrote it may have made another file, with other permissions
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

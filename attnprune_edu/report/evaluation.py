@@ -4,16 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..data.images import ImageData
-from ..networks.inference import evaluating, predict
+from ..networks.inference import device_of, evaluating, fast_layout, floating_type, network_inputs, predict_classes
 from ..pruning.masks import unmask
-from .checkpoints import stored_tensors
+from .checkpoints import stored_bytes
+from .macs import count_macs
 from .memory import peak_memory
 from .onnx_export import OnnxNetwork, onnx_bytes
 from .uncertainty import wilson
@@ -25,16 +24,17 @@ ENGINES = ("torch", "onnx")
 class Report:
     """What ``evaluate`` found about one network.
 
-    ``accuracy`` (0–1) on ``images`` images of ``split``, with its 95 % confidence interval ``accuracy_low`` to
+    ``accuracy`` (0–1) on ``num_images`` images of ``split``, with its 95 % confidence interval ``accuracy_low`` to
     ``accuracy_high`` (Wilson's, for these images; another training is another matter). ``recall``: {class: share of its
-    images named rightly}, and ``macro_recall``, its mean. ``params``, and ``nonzero_params`` of them that do not read as
-    zero. ``macs``: multiply–accumulate operations for one image. ``bytes``: size of the file that stores it.
-    ``peak_memory``: bytes alive at the worst moment of one forward pass of the largest batch. ``latency``: a row for each
-    engine and batch size with ``median_ms``, ``low_ms`` and ``high_ms`` (the quartiles), measured with ``threads`` threads.
+    images that are classified correctly}, and ``macro_recall``, its mean. ``params``, and ``nonzero_params`` of them that do
+    not read as zero. ``macs``: multiply–accumulate operations for one image. ``bytes``: size of the file that
+    ``save_model`` writes, header included; of a network that it cannot write, a file with the same tensors.
+    ``peak_memory``: bytes at the peak of one forward pass of the largest batch. ``latency``: a row for each engine and
+    batch size with ``median_ms``, ``low_ms`` and ``high_ms`` (the quartiles), measured with ``threads`` threads.
     """
 
     split: str
-    images: int
+    num_images: int
     accuracy: float
     accuracy_low: float
     accuracy_high: float
@@ -51,7 +51,7 @@ class Report:
     def __repr__(self) -> str:
         interval = f"{self.accuracy_low:.1%}–{self.accuracy_high:.1%}"
         lines = [
-            f"accuracy        {self.accuracy:.1%} (95 % interval {interval}, {self.images:,} {self.split} images)",
+            f"accuracy        {self.accuracy:.1%} (95 % interval {interval}, {self.num_images:,} {self.split} images)",
             f"macro recall    {self.macro_recall:.1%} (lowest: {self.recall.idxmin()} {self.recall.min():.1%})",
             f"parameters      {self.params:,}, {self.nonzero_params:,} of them not zero",
             f"MACs per image  {self.macs:,}",
@@ -78,7 +78,8 @@ def evaluate(
     """Report all about one network: how good it is on the images of ``split``, and what it costs.
 
     ``engines``: ``"torch"``, ``"onnx"`` (ONNX Runtime, on the CPU), or both; ``rounds``: measurements of each latency.
-    Raises ValueError if ``split`` or an engine is unknown or a number is below 1.
+    The ONNX network computes in float32, whatever type ``model`` has.
+    Raises ValueError if ``split`` or an engine is unknown, a number is below 1, or images get NaN scores.
     """
     return _reports({"model": model}, data, split, batch_sizes, engines, rounds)["model"]
 
@@ -94,12 +95,12 @@ def compare(
 ) -> pd.DataFrame:
     """Return one row per network: {name: model} → a table with the columns
 
-    - ``accuracy``: share of the images of ``split`` named rightly, 0–1;
+    - ``accuracy``: share of the images of ``split`` that are classified correctly, 0–1;
     - ``params``: parameters, silent ones included, because they are stored and multiplied all the same;
     - ``macs``: multiply–accumulate operations for one image;
-    - ``bytes``: size of the file that stores the network;
+    - ``bytes``: size of the file that ``save_model`` writes, header included (see ``Report``);
     - ``latency_ms``, ``latency_iqr_ms``: median and interquartile range of the time for one batch of ``batch_size`` images,
-      where the network is, on a CPU with all of torch's threads.
+      where the network is, on a CPU with all of torch's threads, in the memory layout that suits it best (``latency_ms``).
 
     With ``full`` come ``accuracy_low`` and ``accuracy_high``, ``macro_recall``, ``nonzero_params`` and ``peak_memory`` (as
     in ``Report``), latency and its range for a single image and in ONNX Runtime (``latency_1_ms``, ``onnx_latency_ms``,
@@ -107,7 +108,7 @@ def compare(
     the latency of the batch shows).
 
     Latency is measured in ``rounds`` turns, every network once a turn, so that a slow moment of the machine hits all alike.
-    Raises ValueError if there is no network or ``split`` is unknown.
+    Raises ValueError if there is no network, ``split`` is unknown, or images get NaN scores.
     """
     batch_sizes, engines = ((batch_size, 1), ENGINES) if full else ((batch_size,), ("torch",))
     table = pd.DataFrame(
@@ -150,19 +151,21 @@ def _reports(
     engines, batch_sizes = list(engines), list(batch_sizes)
     if not engines or not set(engines) <= set(ENGINES):
         raise ValueError(f"engines must be one or more of {', '.join(map(repr, ENGINES))}, got {engines}")
-    images = len(data.part(split).labels)  # an unknown name should not first cost all the measuring
+    num_images = len(data.part(split).labels)
+    # What has no accuracy should not first cost all the measuring.
+    confusions = {name: confusion(model, data, split) for name, model in models.items()}
     latency = _latencies(models, data, batch_sizes, engines, rounds)
     reports = {}
     for name, model in models.items():
-        counts = confusion(model, data, split)
-        right = pd.Series(counts.to_numpy().diagonal(), counts.index)
-        recall = right / counts.sum(axis=1)
-        low, high = wilson(right.sum(), images)
-        inputs = torch.zeros(max(batch_sizes), *data.image_shape, device=next(model.parameters()).device)
+        counts = confusions[name]
+        correct = pd.Series(counts.to_numpy().diagonal(), counts.index)
+        recall = correct / counts.sum(axis=1)
+        low, high = wilson(correct.sum(), num_images)
+        inputs = torch.zeros(max(batch_sizes), *data.image_shape, device=device_of(model), dtype=floating_type(model))
         reports[name] = Report(
             split,
-            images,
-            right.sum() / images,
+            num_images,
+            correct.sum() / num_images,
             low,
             high,
             recall,
@@ -170,7 +173,7 @@ def _reports(
             count_params(model),
             sum(int(parameter.count_nonzero()) for parameter in unmask(model).parameters()),
             count_macs(model, data.image_shape),
-            len(safetensors.torch.save(stored_tensors(model))),
+            len(stored_bytes(model)),
             peak_memory(model, inputs),
             latency[name],
             torch.get_num_threads(),
@@ -179,19 +182,20 @@ def _reports(
 
 
 def confusion(model: nn.Module, data: ImageData, split: str = "test") -> pd.DataFrame:
-    """Count what ``model`` calls the images of ``split``: a row for each true class, a column for each class it names.
+    """Count the images of ``split`` by class: a row for each true class, a column for each class that ``model`` predicts.
 
-    The diagonal divided by the sums of the rows is the recall of each class. Raises ValueError if ``split`` is unknown.
+    The diagonal divided by the sums of the rows is the recall of each class. Raises ValueError if ``split`` is unknown or
+    images get NaN scores.
     """
     images, labels = data.part(split)
-    counts = count_pairs(labels, predict(model, data, images).argmax(dim=1), len(data.class_names))
+    counts = count_pairs(labels, predict_classes(model, data, images), len(data.class_names))
     return pd.DataFrame(counts.numpy(), index=list(data.class_names), columns=list(data.class_names))
 
 
 def count_pairs(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
-    """Count how often each true class is called each class: int64 (classes, classes) from two int64 (N,).
+    """Count how often each true class is predicted as each class: int64 (classes, classes) from two int64 (N,).
 
-    Raises ValueError if a class is named that there is not, which a network with more outputs than classes may do.
+    Raises ValueError if a class is predicted that does not exist, which a network with more outputs than classes may do.
     """
     if len(guesses) and guesses.max() >= classes:
         raise ValueError(f"guesses must lie between 0 and {classes - 1}, got {guesses.max()}: too many outputs")
@@ -203,46 +207,56 @@ def count_params(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@torch.no_grad()
-def count_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
-    """Multiply–accumulate operations of ``model`` for one image (channels, height, width).
-
-    Counted by ``torch.utils.flop_counter`` in convolutions and matrix products, with two operations to a MAC.
-    """
-    device = next(model.parameters()).device
-    with evaluating(model), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *image_shape, device=device))
-    return counter.get_total_flops() // 2
-
-
 def latency_ms(
     models: dict[str, nn.Module | OnnxNetwork], data: ImageData, *, batch_size: int = 64, rounds: int = 15
 ) -> pd.DataFrame:
     """Time of one forward pass of ``batch_size`` images in milliseconds: a column per network, a row per round.
 
     Every network has its turn in each round, so that a slow moment of the machine hits all alike; a turn is the mean of as
-    many passes as fit into about 10 ms, at least two. The images are the first of the validation part, for black ones would
-    be too fast: pooling is quicker where all values are equal. Raises ValueError if a number is below 1 or there is no
-    network.
+    many passes as fit into about 10 ms, at least two. Each gets its images in the memory layout that suits it best, channels
+    first or last, whichever was faster in a short trial before the first round; ONNX Runtime has a layout of its own. They
+    are in the network's floating-point type, and the first of the validation part, for black ones would be too fast:
+    pooling is quicker where all values are equal. Raises ValueError if a number is below 1 or there is no network.
     """
     if not models:
         raise ValueError("models must hold at least one network, got an empty dictionary")
     if batch_size < 1 or rounds < 1:
         raise ValueError(f"batch_size and rounds must be at least 1, got batch_size={batch_size}, rounds={rounds}")
     images = data.validation.images
-    inputs = data.normalize(images[torch.arange(batch_size) % len(images)])  # again from the first if there are too few
-    modules = {name: model for name, model in models.items() if isinstance(model, nn.Module)}
-    timers = {}
-    for name, model in models.items():
-        here = inputs.to(next(model.parameters()).device) if name in modules else inputs
-        code = "with torch.inference_mode(): model(inputs)"
-        known = {"torch": torch, "model": model, "inputs": here}
-        timers[name] = Timer(code, globals=known, num_threads=torch.get_num_threads())
-    with evaluating(*modules.values()):
-        warm = {name: timer.timeit(2).mean for name, timer in timers.items()}
-        passes = {name: min(100, max(2, int(0.01 / seconds))) for name, seconds in warm.items()}
+    images = images[torch.arange(batch_size) % len(images)]  # again from the first if there are too few
+    modules = [model for model in models.values() if isinstance(model, nn.Module)]
+    with evaluating(*modules):
+        timers = {name: _fastest(_timers(model, data, images)) for name, model in models.items()}
+        passes = {name: _passes(timer, 0.01) for name, timer in timers.items()}
         turns = [{name: 1000 * timer.timeit(passes[name]).mean for name, timer in timers.items()} for _ in range(rounds)]
     return pd.DataFrame(turns)
+
+
+def _timers(model: nn.Module | OnnxNetwork, data: ImageData, images: Tensor) -> list[Timer]:
+    """A timer of one forward pass for each memory layout in which ``model`` takes ``images``."""
+    if isinstance(model, nn.Module):
+        inputs = network_inputs(model, data, images)
+        layouts = {torch.contiguous_format, fast_layout(model, data)}
+        choices = [inputs.contiguous(memory_format=layout) for layout in layouts]
+    else:
+        choices = [data.normalize(images)]
+    code, threads = "with torch.inference_mode(): model(inputs)", torch.get_num_threads()
+    known = {"torch": torch, "model": model}
+    return [Timer(code, globals=known | {"inputs": inputs}, num_threads=threads) for inputs in choices]
+
+
+def _fastest(timers: list[Timer]) -> Timer:
+    """The one whose best of three short turns is the shortest; the first turn of all warms up."""
+    if len(timers) == 1:
+        return timers[0]
+    passes = [_passes(timer, 0.005) for timer in timers]
+    best = [min(timer.timeit(count).mean for _ in range(3)) for timer, count in zip(timers, passes, strict=True)]
+    return timers[best.index(min(best))]
+
+
+def _passes(timer: Timer, seconds: float) -> int:
+    """How many passes fit into so many seconds: at least 2, at most 100."""
+    return min(100, max(2, int(seconds / timer.timeit(2).mean)))
 
 
 def _latencies(

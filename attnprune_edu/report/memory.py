@@ -1,29 +1,35 @@
 """How much memory a forward pass takes: counted, not guessed from the process, which holds much else."""
 
 import weakref
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..networks.inference import evaluating
+from ..networks.inference import call, evaluating, floating_type
 
 
 @torch.no_grad()
-def peak_memory(model: nn.Module, inputs: Tensor) -> int:
-    """Bytes that tensors take at the worst moment of one forward pass of ``inputs`` (N, channels, height, width).
+def peak_memory(model: nn.Module, inputs: Any) -> int:
+    """Bytes that tensors take at the peak of one forward pass.
 
-    The network's parameters and buffers, the inputs, and every result that is alive at that moment. What a library keeps to
-    itself inside an operation is not seen.
+    ``inputs``: what the network is called with, such as images (N, channels, height, width): a tensor, a tuple (positional
+    arguments) or a dictionary (keyword arguments). A single tensor of floating-point numbers is first converted to the
+    network's type. Counted are the network's parameters and buffers, the inputs, and every result in memory at that moment,
+    but not what a library keeps to itself inside an operation.
     """
-    with evaluating(model), _Counter([*model.parameters(), *model.buffers(), inputs]) as counter:
-        model(inputs)
+    if isinstance(inputs, Tensor) and inputs.is_floating_point():
+        inputs = inputs.to(floating_type(model))
+    given = [leaf for leaf in _pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
+    with evaluating(model), _Counter([*model.parameters(), *model.buffers(), *given]) as counter:
+        call(model, inputs)
     return counter.peak
 
 
 class _Counter(TorchDispatchMode):
-    """Counts the bytes of all storages while they are alive, and remembers the most there were."""
+    """Counts the bytes of all storages while they exist, and remembers the peak."""
 
     def __init__(self, there_already: list[Tensor]):
         super().__init__()

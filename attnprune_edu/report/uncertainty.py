@@ -18,20 +18,21 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(right: int, images: int) -> tuple[float, float]:
-    """The 95 % confidence interval (0–1) of an accuracy of ``right`` out of ``images`` (Wilson, 1927).
+def wilson(correct: int, num_images: int) -> tuple[float, float]:
+    """The 95 % confidence interval (0–1) of an accuracy of ``correct`` out of ``num_images`` (Wilson, 1927).
 
-    Unlike accuracy ± 2 standard errors it never leaves 0–1, and it is not empty where all answers are right.
-    Raises ValueError unless there is at least one image and ``right`` lies between 0 and ``images``.
+    Unlike accuracy ± 2 standard errors it never leaves 0–1, and it is not empty where all images are classified correctly.
+    Raises ValueError unless there is at least one image and ``correct`` lies between 0 and ``num_images``.
     """
-    if images < 1 or not 0 <= right <= images:
+    if num_images < 1 or not 0 <= correct <= num_images:
         raise ValueError(
-            f"right must lie between 0 and images, which must be at least 1; got right={right}, images={images}"
+            "correct must lie between 0 and num_images, which must be at least 1; "
+            f"got correct={correct}, num_images={num_images}"
         )
-    z = float(special.ndtri(TWO_SIDED))  # 1.96
-    share = right / images
-    middle = (share + z**2 / (2 * images)) / (1 + z**2 / images)
-    half = z / (1 + z**2 / images) * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+    n, z = num_images, float(special.ndtri(TWO_SIDED))  # 1.96
+    share = correct / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return max(0.0, middle - half), min(1.0, middle + half)  # rounding may reach a little beyond
 
 

@@ -1,9 +1,12 @@
+import os
+import sys
+
 import pytest
 import torch
 from safetensors import safe_open
 
 import attnprune_edu as ap
-from attnprune_edu.report.checkpoints import PRETRAINED, SHIPPED
+from attnprune_edu.report.checkpoints import PRETRAINED, SHIPPED, atomic_write
 
 
 def test_article_net_is_the_articles():
@@ -85,10 +88,27 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, tiny_model, monkeypatch):
     def full_disk(*_, **__):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("attnprune_edu.report.checkpoints.save_file", full_disk)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
     with pytest.raises(OSError, match="no space"):
         ap.save_model(tiny_model, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_a_file_has_the_permissions_of_any_other(tmp_path, tiny_model):
+    before = os.umask(0o027)
+    try:
+        path = ap.save_model(tiny_model, tmp_path / "net.safetensors")
+        assert path.stat().st_mode & 0o777 == 0o640, "a new one follows the umask"
+        path.chmod(0o604)
+        ap.save_model(tiny_model, path)
+        assert path.stat().st_mode & 0o777 == 0o604, "what is overwritten keeps its own"
+        with atomic_write(path) as unfinished:
+            unfinished.unlink()
+            unfinished.touch(mode=0o600)  # as libraries do that write to a file of their own first
+        assert path.stat().st_mode & 0o777 == 0o604
+    finally:
+        os.umask(before)
 
 
 def test_files_that_are_no_networks_are_named(tmp_path, tiny_model):

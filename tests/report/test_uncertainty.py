@@ -25,13 +25,13 @@ def test_the_interval_of_an_accuracy_is_wilsons():
     assert ap.wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
     low, high = ap.wilson(20, 20)
     assert low < 1 and high == pytest.approx(1)
-    assert all(0 <= end <= 1 for images in range(1, 400) for right in (0, images) for end in ap.wilson(right, images))
+    assert all(0 <= end <= 1 for n in range(1, 400) for correct in (0, n) for end in ap.wilson(correct, n))
 
 
-@pytest.mark.parametrize(("right", "images"), [(0, 0), (5, 3), (-1, 10)])
-def test_an_impossible_count_is_named(right, images):
-    with pytest.raises(ValueError, match=f"right={right}, images={images}"):
-        ap.wilson(right, images)
+@pytest.mark.parametrize(("correct", "num_images"), [(0, 0), (5, 3), (-1, 10)])
+def test_an_impossible_count_is_named(correct, num_images):
+    with pytest.raises(ValueError, match=f"correct={correct}, num_images={num_images}"):
+        ap.wilson(correct, num_images)
 
 
 def test_the_interval_of_a_mean_is_students():
