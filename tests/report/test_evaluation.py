@@ -63,36 +63,6 @@ def test_peak_memory_of_the_article_net_by_hand(tiny_data):
     assert peak_memory(small, images) == 4 * (count_params(small) + images.numel() + 2 * 64 * 16 * 28 * 28)
 
 
-@pytest.mark.parametrize("name", ["article-net", "resnet20"])
-@pytest.mark.parametrize("kind", ["dense", "masked", "removed"])
-def test_onnx_runtime_gives_the_same_answers(name, kind, shapes_data, tmp_path):
-    model = ap.load_model(name, "shapes")
-    if kind != "dense":
-        groups = ap.coupled_layers(model, shapes_data.image_shape)
-        model = ap.mask(model, ap.keep_by_ratio(ap.couple(ap.importance(model), groups), 0.5))
-    if kind == "removed":
-        model = ap.remove(model, torch.zeros(2, *shapes_data.image_shape))
-    path = ap.export_onnx(model, tmp_path / "net.onnx", shapes_data)
-    assert list(tmp_path.iterdir()) == [path]
-    network = ap.OnnxNetwork(path)
-    options = network.session.get_session_options()
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0", "or it disturbs what runs next"
-    for count in (1, 5):
-        images = shapes_data.normalize(shapes_data.test.images[:count])
-        with torch.no_grad():
-            assert (network(images) - model(images)).abs().max() < 1e-4
-
-
-def test_what_cannot_be_written_as_onnx_is_named(tiny_data, tmp_path):
-    class Choosy(torch.nn.Module):
-        def forward(self, x):
-            return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
-
-    with pytest.raises(ValueError, match="cannot be written as ONNX"):
-        ap.export_onnx(Choosy(), tmp_path / "net.onnx", tiny_data)
-    assert not list(tmp_path.iterdir())
-
-
 def test_accuracy_counts_right_answers_and_leaves_the_mode_alone(tiny_model, tiny_data):
     class Red(torch.nn.Module):
         def __init__(self):
