@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -21,7 +23,6 @@ def test_a_network_learns_and_reports_every_epoch(tiny_data):
     assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
     assert ap.accuracy(model, tiny_data) > 0.9
     assert [row["epoch"] for _, row in seen] == list(range(1, 13)) and all(m is model for m, _ in seen)
-    assert not model.training
 
 
 def test_same_seed_same_weights_and_the_global_generator_is_left_alone(tiny_data):
@@ -97,6 +98,113 @@ def test_any_optimizer_follows_the_schedule(tiny_data):
     assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
 
 
+@pytest.mark.parametrize(
+    ("kind", "lr"),
+    [("Adagrad", 0.02), ("Adadelta", 1.0), ("RMSprop", 0.003), ("Rprop", 0.002), ("SGD", 0.1), ("Adamax", 0.01)],
+)
+def test_optimizers_with_and_without_momentum_learn(tiny_data, kind, lr):
+    optimizer = getattr(torch.optim, kind)
+    history = ap.train(fresh(tiny_data), tiny_data, 8, optimizer=optimizer, lr=lr, batch_size=10, progress=False)
+    assert history.loss.iloc[-1] < 0.8 * history.loss.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("momentum", "cycled", "low", "high"), [(0.9, True, 0.85, 0.95), (0.9, False, 0.9, 0.9), (0, True, 0, 0)]
+)
+def test_momentum_moves_against_the_learning_rate_where_there_is_some(tiny_data, momentum, cycled, low, high):
+    made, seen = [], []
+
+    def sgd(parameters, **options):
+        made.append(torch.optim.SGD(parameters, momentum=momentum, **options))
+        made[0].register_step_pre_hook(
+            lambda sgd, *_: seen.append((sgd.param_groups[0]["lr"], sgd.param_groups[0]["momentum"]))
+        )
+        return made[0]
+
+    ap.train(fresh(tiny_data), tiny_data, 2, optimizer=sgd, cycle_momentum=cycled, batch_size=5, progress=False)
+    moved = [value for _, value in seen]
+    assert min(moved) == pytest.approx(low, abs=0.01) and max(moved) == pytest.approx(high, abs=0.01)
+    assert max(seen)[1] == min(moved), "where the learning rate is highest"
+
+
+def test_beta_one_moves_as_momentum_does(tiny_data):
+    seen = []
+
+    def adamw(parameters, **options):
+        made = torch.optim.AdamW(parameters, **options)
+        made.register_step_pre_hook(lambda adamw, *_: seen.append(adamw.param_groups[0]["betas"][0]))
+        return made
+
+    ap.train(fresh(tiny_data), tiny_data, 1, optimizer=adamw, batch_size=5, progress=False)
+    assert max(seen) == pytest.approx(0.95) and min(seen) == pytest.approx(0.85, abs=0.01)
+    seen.clear()
+    ap.train(fresh(tiny_data), tiny_data, 1, optimizer=adamw, cycle_momentum=False, batch_size=5, progress=False)
+    assert set(seen) == {0.9}
+
+
+def with_norm():
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(3, 4, 5), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(576, 3)
+    return torch.nn.Sequential(*layers)
+
+
+def modes(model):
+    return [module.training for module in model.modules()]
+
+
+def test_a_frozen_norm_stays_frozen_from_one_training_to_the_next(tiny_data):
+    model = with_norm()
+    model[1].eval()
+    before, weight = model[1].running_mean.clone(), model[0].weight.detach().clone()
+    for _ in range(2):
+        ap.train(model, tiny_data, 2, progress=False)
+    assert torch.equal(model[1].running_mean, before) and not torch.equal(model[0].weight, weight)
+    assert modes(model) == [True, True, False, True, True, True]
+
+
+def test_a_model_in_evaluation_mode_is_trained_whole_and_comes_back_in_it(tiny_data):
+    model, other = with_norm().eval(), with_norm()
+    for network in (model, other):
+        ap.train(network, tiny_data, 1, progress=False)
+    assert modes(model) == [False] * 6 and modes(other) == [True] * 6
+    assert torch.equal(model[1].running_mean, other[1].running_mean) and model[1].running_mean.any()
+
+
+def test_a_callback_that_evaluates_does_not_stop_the_training_of_a_norm(tiny_data):
+    model, means = with_norm(), []
+    callbacks = [lambda network, _: means.append(network.eval()[1].running_mean.clone())]
+    ap.train(model, tiny_data, 2, callbacks=callbacks, progress=False)
+    assert not torch.equal(means[0], means[1]) and modes(model) == [True] * 6
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_networks_of_other_types_are_trained_with_a_loss_in_float32_or_finer(tiny_data, dtype):
+    def sgd(parameters, **options):  # a float16 cannot hold the 1e-8 that Adam divides by at least
+        return torch.optim.SGD(parameters, momentum=0.9, **options)
+
+    def loss_fn(scores, labels, inputs):
+        assert scores.dtype == torch.promote_types(dtype, torch.float32) and inputs.dtype == torch.float32
+        return torch.nn.functional.cross_entropy(scores, labels)
+
+    model = fresh(tiny_data).to(dtype)
+    history = ap.train(model, tiny_data, 12, optimizer=sgd, loss_fn=loss_fn, lr=0.05, batch_size=10, progress=False)
+    assert model.conv1.weight.dtype == dtype and history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
+
+
+def test_a_teacher_computes_in_its_own_type():
+    torch.manual_seed(0)
+    teacher, inputs, labels, scores = (
+        torch.nn.Linear(4, 3),
+        torch.randn(5, 4),
+        torch.tensor([0, 1, 2, 0, 1]),
+        torch.randn(5, 3),
+    )
+    whole, rough = (
+        ap.Distillation(network)(scores, labels, inputs) for network in (teacher, copy.deepcopy(teacher).bfloat16())
+    )
+    assert rough.dtype == torch.float32 and rough != whole and rough.item() == pytest.approx(whole.item(), rel=0.02)
+
+
 @pytest.mark.parametrize("batch_size", [54, 27])
 def test_even_one_step_trains(tiny_data, batch_size):
     model = fresh(tiny_data)
@@ -112,7 +220,7 @@ def test_a_callback_that_raises_leaves_the_model_in_order(tiny_data):
     model = fresh(tiny_data)
     with pytest.raises(KeyboardInterrupt):
         ap.train(model, tiny_data, 1, progress=False, callbacks=[stop])
-    assert not model.training
+    assert model.training
     assert model.conv2.weight.is_contiguous()
 
 
@@ -181,8 +289,8 @@ def test_a_network_learns_from_a_teacher_alone_and_leaves_it_as_it_was(tiny_data
     pupil = fresh(tiny_data, seed=1)
     loss_fn = ap.Distillation(teacher.train(), weight=1.0)
     ap.train(pupil, tiny_data, 12, batch_size=10, lr=0.01, progress=False, loss_fn=loss_fn)
-    wanted, got = (ap.predict(model, tiny_data, tiny_data.test.images).argmax(1) for model in (teacher, pupil))
-    assert (wanted == got).float().mean() > 0.9
+    expected, found = (ap.predict(model, tiny_data, tiny_data.test.images).argmax(1) for model in (teacher, pupil))
+    assert (expected == found).float().mean() > 0.9
     assert torch.equal(teacher.fc1.weight, before) and teacher.fc1.weight.grad is None and teacher.training
 
 
