@@ -85,6 +85,16 @@ class ImageData:
             object.__setattr__(smaller, name, Images(images[:count], labels[:count]))
         return smaller
 
+    def sample(self, num_images: int, generator: torch.Generator) -> Images:
+        """Draw ``num_images`` of the training part without repetition, all of them in random order if it has fewer.
+
+        Raises ValueError if ``num_images`` is below 1.
+        """
+        if num_images < 1:
+            raise ValueError(f"num_images must be at least 1, got {num_images}")
+        chosen = torch.randperm(len(self.train.labels), generator=generator)[:num_images]
+        return Images(self.train.images[chosen], self.train.labels[chosen])
+
     def part(self, name: str) -> Images:
         """Return the part called ``"train"``, ``"validation"`` or ``"test"``; any other name is a ValueError."""
         if name not in ("train", "validation", "test"):

@@ -1,13 +1,14 @@
 """Repair: recover accuracy without a gradient step, by solving the layers behind a pruned one again in closed form.
 
-When channels fall silent, the next layer hears less. But its other inputs often carry nearly the same information, so new
-weights for them can make up for much of the loss. Which weights? Those that bring its outputs nearest to what they were in
-the dense network, on some training images: a least-squares problem, solved layer by layer from front to back. The idea is
-that of He, Zhang and Sun (ICCV 2017, arXiv:1707.06168) and of ThiNet (Luo, Wu and Lin, ICCV 2017, arXiv:1707.06342).
+When channels fall silent, the next layer loses some of its inputs. But the others often carry nearly the same information,
+so new weights for them can make up for much of the loss. Which weights? Those that bring its outputs nearest to what they
+were in the dense network, on some training images: a least-squares problem, solved layer by layer from front to back. The
+idea is that of He, Zhang and Sun (ICCV 2017, arXiv:1707.06168) and of ThiNet (Luo, Wu and Lin, ICCV 2017, arXiv:1707.06342).
 """
 
 import contextlib
 import copy
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,12 @@ from torch.nn import functional as F
 from ..data.images import ImageData, Images
 from ..networks.dataflow import layers_before_relu
 from ..networks.inference import evaluating, fast_layout, predict
-from ..networks.models import layers_with_channels
 from .masks import before_masks, live_channels, masks_of, weight_masks_of
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
-FEW = 10  # images are enough to see whether a layer hears the same as before
+FEW = 10  # images are enough to see whether the inputs reaching a layer have changed
 ROWS = 2000  # at a time in double precision, for the same reason
+TOLERANCE = 1e-3  # of the largest score: what rounding may change, and far below what a shift of one deviation does
 
 
 def repair(
@@ -29,7 +30,7 @@ def repair(
     data: ImageData,
     *,
     dense: nn.Module | None = None,
-    images: int = 5000,
+    num_images: int = 5000,
     positions: int = 5,
     ridge: float = 0.1,
     rounds: int = 10,
@@ -41,9 +42,10 @@ def repair(
 
         Σ ‖W x + b − y‖² + λ ‖W − W₀‖²
 
-    with x the layer's inputs in the network repaired so far, y its outputs in the ``dense`` network, W₀ the weights it has
-    now, and λ = ``ridge`` times the mean square of its inputs, summed over the images. Pulling towards W₀ rather than 0
-    leaves alone whatever the images do not decide: dead inputs, or more unknowns than equations.
+    with x the inputs reaching the layer in the network repaired so far, y its outputs in the ``dense`` network, W₀ the
+    weights it has now, and λ = ``ridge`` times the mean square of its inputs, summed over the images. Pulling towards W₀
+    rather than 0 leaves alone whatever the images do not decide: dead inputs, or more unknowns than equations. A layer
+    without a bias gives b to the batch normalisation behind it, which subtracts that much less; where there is none, b is 0.
 
     Behind a ReLU all negative outputs are the same. So where y is negative there, W x + b need only be negative too. Which
     rows that concerns depends on W, so the weights are solved ``rounds`` times, each time with the outputs of the round
@@ -51,9 +53,10 @@ def repair(
 
     ``masked``: with masks on channels; they stay. ``dense``: the network it came from; None takes the weights behind the
     masks, which is right as long as ``masked`` has not been trained, nor loaded from a file, where they are zeros. The
-    calibration images, ``images`` of the training part (all if it has fewer), are drawn by ``seed``; a convolution looks at
-    ``positions`` positions of each. If the accuracy on them should be worse than before, ``masked`` is returned as it came.
-    Layers with groups are left alone.
+    calibration images, ``num_images`` of the training part (all if it has fewer), are drawn by ``seed``; a convolution looks
+    at ``positions`` positions of each. Convolutions in groups, of one or three dimensions, and transposed ones are left
+    alone. If fewer of the calibration images should be classified correctly than before, ``masked`` is returned as it came,
+    with a UserWarning.
 
     Raises ValueError if ``masked`` has no channel masks or masks on single weights, or a number is out of its range.
     """
@@ -63,10 +66,8 @@ def repair(
         raise ValueError(
             f"masked must not have masks on single weights, but {list(single)} have; repair knows whole channels"
         )
-    if min(images, positions, rounds) < 1:
-        raise ValueError(
-            f"images, positions and rounds must be at least 1, got images={images}, positions={positions}, rounds={rounds}"
-        )
+    if min(positions, rounds) < 1:
+        raise ValueError(f"positions and rounds must be at least 1, got positions={positions}, rounds={rounds}")
     if not ridge > 0:
         raise ValueError(f"ridge must be above 0, got {ridge}")
     if dense is None:
@@ -78,62 +79,116 @@ def repair(
             )
     dense, repaired = copy.deepcopy(dense).eval(), copy.deepcopy(masked)
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(data.train.labels), generator=generator)[:images]
-    calibration = Images(data.train.images[chosen], data.train.labels[chosen])
+    calibration = data.sample(num_images, generator)
     device = next(repaired.parameters()).device
     layout = fast_layout(dense, data)
     batches = [data.normalize(b.to(device)).contiguous(memory_format=layout) for b in calibration.images.split(BATCH)]
+    few = batches[0][:FEW]
     before_relu = layers_before_relu(dense)
     with evaluating(repaired):
-        spots = {
-            name: [_spots(output, positions, generator) for _ in batches]
-            for name, output in _changed_layers(repaired, dense, batches[0][:FEW]).items()
+        chosen = {
+            name: [_draw_positions(output, positions, generator) for _ in batches]
+            for name, output in _changed_layers(repaired, dense, few).items()
         }
-        wanted = _outputs(dense, spots, batches)
-        for name in spots:
-            heard = _inputs(repaired, name, spots[name], batches)
-            _solve(repaired.get_submodule(name), heard, wanted[name], ridge, rounds if name in before_relu else 1)
-    before, after = (_hits(network, data, calibration) for network in (masked, repaired))
-    return repaired if after >= before else copy.deepcopy(masked)
+        targets = _outputs(dense, chosen, batches)
+        means = _means_behind(repaired, list(chosen), few)
+        for name in chosen:
+            inputs = _inputs(repaired, name, chosen[name], batches)
+            layer = repaired.get_submodule(name)
+            _solve(layer, means.get(name), inputs, targets[name], ridge, rounds if name in before_relu else 1)
+    before, after = (_count_correct(network, data, calibration) for network in (masked, repaired))
+    if after >= before:
+        return repaired
+    warnings.warn(
+        f"after the repair {after} of {len(calibration.labels)} calibration images are classified correctly, before it "
+        f"{before}; masked is returned as it came",
+        stacklevel=2,
+    )
+    return copy.deepcopy(masked)
 
 
 @torch.no_grad()
-def _solve(layer: nn.Module, x: Tensor, y: Tensor, ridge: float, rounds: int) -> None:
-    """Give ``layer`` the weights of the formula above, for inputs ``x`` (rows, inputs) and outputs ``y`` (rows, outputs)."""
+def _solve(layer: nn.Module, mean: Tensor | None, x: Tensor, y: Tensor, ridge: float, rounds: int) -> None:
+    """Give ``layer`` the weights of the formula above, for inputs ``x`` (rows, inputs) and outputs ``y`` (rows, outputs).
+
+    ``mean`` (outputs,) is what is subtracted behind a layer without bias, if anything is.
+    """
     # Silent channels, of this layer and of those before it, need no equations; that makes them few enough to be fast.
     inputs, outputs = x.any(dim=0), live_channels(layer)[""]
     weight = layer.weight.detach().flatten(1).clone()  # (outputs, inputs)
     bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().clone()
-    start = torch.cat([weight[outputs][:, inputs], bias[outputs][:, None]], dim=1)  # the bias as the weight of a constant 1
-    x, y = F.pad(x[:, inputs], (0, 1), value=1.0), y[:, outputs]
+    start = torch.cat([weight[outputs][:, inputs], bias[outputs][:, None]], dim=1)  # the bias as the weight of a constant
+    constant = 0.0 if layer.bias is None and mean is None else 1.0
+    x, y = F.pad(x[:, inputs], (0, 1), value=constant), y[:, outputs]
 
     squares = sum(part.T @ part for part in map(Tensor.double, x.split(ROWS)))  # in single precision a small ridge is lost
     penalty = torch.full_like(squares[0], ridge * max(squares.diagonal()[:-1].mean().item(), 1e-12))
-    penalty[-1] = 1e-6 * squares[-1, -1]  # the bias moves freely: most of what silence takes away is a constant
+    penalty[-1] = 1e-6 * len(x)  # the bias moves freely: most of what silence takes away is a constant
     factor, failed = torch.linalg.cholesky_ex(squares + penalty.diag())
     if failed:
         raise ValueError(f"ridge is too small for what these images decide; got {ridge}")
     solution = start
     for _ in range(rounds):
-        wanted = torch.where(y > 0, y, (x @ solution.T).clamp(max=0)) if rounds > 1 else y
-        missing = (wanted - x @ start.T).T @ x
+        target = torch.where(y > 0, y, (x @ solution.T).clamp(max=0)) if rounds > 1 else y
+        missing = (target - x @ start.T).T @ x
         solution = start + torch.cholesky_solve(missing.double().T, factor).T.to(start)
+
+    def error(solution):  # (outputs,)
+        found = x @ solution.T
+        return (found.relu() - y.relu() if rounds > 1 else found - y).square().sum(dim=0)
+
+    # Below 0, where ReLU is flat, the rounds do not see that an output which should be positive cannot become any worse.
+    solution = torch.where((error(solution) <= error(start))[:, None], solution, start)
     weight[outputs.nonzero(), inputs.nonzero().T], bias[outputs] = solution[:, :-1], solution[:, -1]
     _write(layer, "weight", weight)
     if layer.bias is not None:
         _write(layer, "bias", bias)
+    elif mean is not None:
+        mean -= bias
+
+
+@torch.no_grad()
+def _means_behind(model: nn.Module, names: list[str], pixels: Tensor) -> dict[str, Tensor]:
+    """{layer without bias: the running mean (channels,) of the batch normalisation that takes its outputs, if one does}.
+
+    Only where that mean can stand for a bias: when the outputs and the mean are shifted alike, the scores must stay as they
+    are. They do not where something else sees the outputs too.
+    """
+    names = [name for name in names if model.get_submodule(name).bias is None]
+    norms = {name: norm for name, norm in model.named_modules() if getattr(norm, "running_mean", None) is not None}
+    inputs, outputs = _pass(model, [*names, *norms], pixels)
+    before, means = model(pixels), {}
+    for name in names:
+        for norm in [norm for place, norm in norms.items() if inputs.get(place) is outputs[name]]:
+            mean, shift = norm.running_mean.clone(), norm.running_var.sqrt()
+            hook = model.get_submodule(name).register_forward_hook(
+                lambda layer, _, output, shift=shift: output + shift.view(-1, *[1] * (layer.weight.ndim - 2))
+            )
+            norm.running_mean += shift
+            after = model(pixels)
+            hook.remove()
+            norm.running_mean.copy_(mean)
+            if (after - before).abs().max() <= TOLERANCE * before.abs().max():
+                means[name] = norm.running_mean
+    return means
 
 
 @torch.no_grad()
 def _changed_layers(masked: nn.Module, dense: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
-    """{name: its output for ``pixels``} of each layer without groups that does not hear the same in both networks."""
-    layers = [name for name, layer in layers_with_channels(dense).items() if getattr(layer, "groups", 1) == 1]
+    """{name: its output for ``pixels``} of each layer to repair whose inputs are not the same in both networks."""
+    layers = [
+        name
+        for name, layer in dense.named_modules()
+        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+    ]
     (before, output), (now, _) = (_pass(network, layers, pixels) for network in (dense, masked))
+    if missing := [name for name in layers if name not in now]:
+        raise ValueError(f"masked never uses its layer {missing[0]!r} in the forward pass")
     return {name: output[name] for name in layers if not torch.equal(before[name], now[name])}
 
 
 def _pass(model: nn.Module, names: list[str], pixels: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What goes into the layers called ``names`` and what comes out of them when ``model`` sees ``pixels``."""
+    """What goes into the modules called ``names`` and what comes out when ``model`` sees ``pixels``; not of unused ones."""
     inputs, outputs = {}, {}
 
     def hook_of(name):
@@ -148,49 +203,47 @@ def _pass(model: nn.Module, names: list[str], pixels: Tensor) -> tuple[dict[str,
     finally:
         for hook in hooks:
             hook.remove()
-    if missing := [name for name in names if name not in outputs]:
-        raise ValueError(f"masked never uses its layer {missing[0]!r} in the forward pass")
     return inputs, outputs
 
 
-def _spots(output: Tensor, positions: int, generator: torch.Generator) -> Tensor:
+def _draw_positions(output: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """The positions of a batch to look at: all there are, for what is no picture."""
-    places = output[0, 0].numel() if output.ndim == 4 else 1
-    return torch.randperm(places, generator=generator)[:positions].to(output.device)
+    available = output[0, 0].numel() if output.ndim == 4 else 1
+    return torch.randperm(available, generator=generator)[:count].to(output.device)
 
 
 @torch.no_grad()
-def _outputs(dense: nn.Module, spots: dict[str, list[Tensor]], batches: list[Tensor]) -> dict[str, Tensor]:
-    """What the layers said in ``dense`` at their ``spots``: {name: (rows, outputs)}."""
-    rows = {name: [] for name in spots}
+def _outputs(dense: nn.Module, chosen: dict[str, list[Tensor]], batches: list[Tensor]) -> dict[str, Tensor]:
+    """The outputs of the layers in ``dense`` at their ``chosen`` positions: {name: (rows, outputs)}."""
+    rows = {name: [] for name in chosen}
     for number, pixels in enumerate(batches):
-        for name, output in _pass(dense, list(spots), pixels)[1].items():
-            rows[name].append(_at(output.flatten(2), spots[name][number]) if output.ndim == 4 else output.flatten(0, -2))
+        for name, output in _pass(dense, list(chosen), pixels)[1].items():
+            rows[name].append(_at(output.flatten(2), chosen[name][number]) if output.ndim == 4 else output.flatten(0, -2))
     return {name: torch.cat(parts) for name, parts in rows.items()}
 
 
 @torch.no_grad()
-def _inputs(repaired: nn.Module, name: str, spots: list[Tensor], batches: list[Tensor]) -> Tensor:
-    """What the layer ``name`` hears at its ``spots`` in the network repaired so far: (rows, inputs)."""
+def _inputs(repaired: nn.Module, name: str, chosen: list[Tensor], batches: list[Tensor]) -> Tensor:
+    """The inputs reaching the layer ``name`` at its ``chosen`` positions in the network repaired so far: (rows, inputs)."""
     layer, rows = repaired.get_submodule(name), []
-    for pixels, places in zip(batches, spots, strict=True):
+    for pixels, positions in zip(batches, chosen, strict=True):
         x = _input_of(repaired, name, pixels)
-        rows.append(_windows(layer, x, places) if isinstance(layer, nn.Conv2d) else x.flatten(0, -2))
+        rows.append(_windows(layer, x, positions) if isinstance(layer, nn.Conv2d) else x.flatten(0, -2))
     return torch.cat(rows)
 
 
-def _windows(layer: nn.Conv2d, x: Tensor, places: Tensor) -> Tensor:
-    """What the filters of ``layer`` look at in ``x`` (images, channels, height, width) for their outputs at ``places``."""
+def _windows(layer: nn.Conv2d, x: Tensor, positions: Tensor) -> Tensor:
+    """What the filters of ``layer`` see in ``x`` (images, channels, height, width) for their outputs at ``positions``."""
     x = _padded(layer, x)
     for side, (size, dilation, stride) in enumerate(zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)):
         x = x.unfold(2 + side, dilation * (size - 1) + 1, stride)[..., ::dilation]  # a view: few of the windows are needed
-    row, column = places // x.shape[3], places % x.shape[3]
-    return x[:, :, row, column].transpose(1, 2).flatten(0, 1).flatten(1)  # (images · places, channels · window)
+    row, column = positions // x.shape[3], positions % x.shape[3]
+    return x[:, :, row, column].transpose(1, 2).flatten(0, 1).flatten(1)  # (images · positions, channels · window)
 
 
-def _at(values: Tensor, places: Tensor) -> Tensor:
-    """The ``values`` (images, channels, positions) at some ``places``, as (rows, channels)."""
-    return values[:, :, places].transpose(1, 2).flatten(0, 1)
+def _at(values: Tensor, positions: Tensor) -> Tensor:
+    """The ``values`` (images, channels, all positions) at some ``positions``, as (rows, channels)."""
+    return values[:, :, positions].transpose(1, 2).flatten(0, 1)
 
 
 class _Reached(Exception):  # noqa: N818, a way out and not an error
@@ -232,5 +285,6 @@ def _write(layer: nn.Module, part: str, value: Tensor) -> None:
     parameter.copy_(value.view_as(parameter))
 
 
-def _hits(model: nn.Module, data: ImageData, calibration: Images) -> int:
+def _count_correct(model: nn.Module, data: ImageData, calibration: Images) -> int:
+    """How many of the ``calibration`` images ``model`` classifies correctly."""
     return int((predict(model, data, calibration.images).argmax(dim=1) == calibration.labels).sum())

@@ -179,3 +179,15 @@ def test_a_subset_has_the_first_images_of_a_part_and_the_same_normalisation(tiny
         tiny_data.subset(train=55)
     with pytest.raises(ValueError, match="'exam'"):
         tiny_data.subset(exam=1)
+
+
+def test_a_sample_is_drawn_from_the_training_part_without_repetition(tiny_data):
+    few, same = (tiny_data.sample(10, torch.Generator().manual_seed(seed)) for seed in (0, 0))
+    assert torch.equal(few.images, same.images) and len(few.labels) == 10
+    distances = (few.images[:, None].float() - tiny_data.train.images[None].float()).flatten(2).abs().sum(dim=2)
+    places = distances.argmin(dim=1)
+    assert (distances.min(dim=1).values == 0).all() and len(places.unique()) == 10
+    assert torch.equal(few.labels, tiny_data.train.labels[places]) and places.tolist() != sorted(places.tolist())
+    assert len(tiny_data.sample(1000, torch.Generator()).labels) == len(tiny_data.train.labels)
+    with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
+        tiny_data.sample(0, torch.Generator())
