@@ -1,11 +1,10 @@
 """Download a file over an unreliable network, and CIFAR-10 with it.
 
-Three rules make this robust. A download grows in ``<target>.part``, and whatever interrupts it, the next run
-goes on from there. All sources serve the same bytes, so one may continue what another began. And only a file
-with the expected SHA-256 ever gets its real name, so a target that exists is whole and right.
+`pooch <https://www.fatiando.org/pooch>`_ compares checksums, and only a file with the expected one ever gets its real
+name. What it hands to ``_Resuming`` is the transfer: that grows in ``<target>.part``, whatever interrupts it the next run
+goes on from there, and as all sources serve the same bytes, one continues what another began.
 """
 
-import hashlib
 import itertools
 import os
 import re
@@ -24,6 +23,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+import pooch
 from tqdm.auto import tqdm
 
 CIFAR10_SOURCES = (
@@ -38,6 +38,8 @@ CIFAR10_UNPACKED_BYTES = 186_300_000  # six files of 31 MB
 RETRY_PAUSE = 0.5  # seconds until a broken connection is tried again; doubles while no new bytes arrive
 LOCK_PAUSE = 0.2  # seconds between two looks at a lock that another process holds
 BLOCK_BYTES = 1 << 18
+SLOW_RATE = 200_000  # bytes per second: a source that stays below it …
+SLOW_SECONDS = 20.0  # … for so long is left for the next one, as the authors' host would sometimes take 50 minutes
 
 _PLAIN_WORDS = {  # special kinds of error before general ones: the first that fits is used
     TimeoutError: "it stayed silent for too long (timeout)",
@@ -72,9 +74,10 @@ def fetch(
 ) -> Path:
     """Download a file from the first source that delivers it, and return its path.
 
-    An interrupted download stays in ``<target>.part``, and the next call resumes it. A target with the right
-    checksum is returned without asking any source, one with a wrong checksum is replaced. If another process
-    is fetching the same target, this one waits for it.
+    An interrupted download stays in ``<target>.part``, and the next call resumes it. A target with the right checksum is
+    returned without asking any source, one with a wrong checksum is replaced. If another process is fetching the same
+    target, this one waits for it. A source that stays below ``SLOW_RATE`` for ``SLOW_SECONDS`` is left for the next one; if
+    none of the others completes the file, the fastest of the slow ones may take its time.
 
     Args:
         urls: addresses of the same file, in the order in which to try them.
@@ -82,33 +85,28 @@ def fetch(
         sha256: the file's checksum, 64 lower-case hexadecimal digits.
         timeout: seconds for which a source may stay silent.
         attempts: so many times in a row may a source's connection break without one new byte.
-        progress: show a progress bar, and say why a source was given up.
+        progress: show a progress bar, and say why a source was left.
 
     Raises:
         DownloadError: no source delivered the file.
         OSError: the file cannot be written, for instance because the disk is full.
     """
     target = Path(target)
-    if _has_checksum(target, sha256):
+    if target.is_file() and pooch.file_hash(target) == sha256:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    part, failures = _beside(target, ".part"), []
+    failures, download = [], _Resuming(_beside(target, ".part"), timeout, attempts, progress)
     with _one_process_at_a_time(_beside(target, ".lock")):
-        if _has_checksum(target, sha256):  # the process we waited for has fetched it
-            return target
-        for url in urls:
+        for url in _in_turn(urls, download.slow):
             try:
-                _fetch_from(url, part, sha256, timeout, attempts, progress)
+                return _retrieve(url, target, sha256, download)
             except _SourceError as failure:
                 failures.append(f"{url}: {failure}")
                 if progress:
                     print(failures[-1], file=sys.stderr)
-            else:
-                os.replace(part, target)
-                return target
         hint = "Run the same command again later."
-        if size := _size(part):
-            hint = f"{tqdm.format_sizeof(size, 'B')} are kept in {part}: run the same command again to resume"
+        if size := _size(download.part):
+            hint = f"{tqdm.format_sizeof(size, 'B')} are kept in {download.part}: run the same command again to resume"
     reasons = "".join(f"\n  {failure}" for failure in failures)
     raise DownloadError(f"Could not download {target.name}, all sources failed:{reasons}\n{hint}")
 
@@ -158,83 +156,107 @@ def download_cifar10(
     return finished
 
 
-def _fetch_from(url: str, part: Path, sha256: str, timeout: float, attempts: int, progress: bool) -> None:
-    """Complete ``part`` from one source; delete it if its checksum is wrong."""
-    for resumed in (_size(part) > 0, False):
-        _fetch_patiently(url, part, timeout, attempts, progress)
-        if _has_checksum(part, sha256):
-            return
-        part.unlink()
-        if not resumed:  # otherwise the wrong bytes may be older than this source's: it may begin again
-            break
-    raise _SourceError("it sent a different file (wrong checksum)")
+def _in_turn(urls: Sequence[str], slow: dict[str, float]) -> Iterator[str]:
+    """All sources, and then those that have turned out slow meanwhile, the fastest of them first."""
+    yield from urls
+    yield from sorted(slow, key=slow.get, reverse=True)
 
 
-def _fetch_patiently(url: str, part: Path, timeout: float, attempts: int, progress: bool) -> None:
-    """Reconnect whenever the connection breaks, until ``attempts`` in a row bring nothing new."""
-    fruitless, furthest = 0, _size(part)
-    while True:
+def _retrieve(url: str, target: Path, sha256: str, download: "_Resuming") -> Path:
+    """Let pooch put the file from one source in its place, or throw it away if its checksum is wrong."""
+    pooch.get_logger().setLevel("WARNING")  # the bar says what it would announce
+    for resumed in (download.part.exists(), False):
         try:
-            return _fetch_once(url, part, timeout, progress)
-        except _BrokenConnectionError:
-            # Progress is to get beyond the furthest point so far: without Range, each attempt begins at zero.
-            fruitless = 0 if _size(part) > furthest else fruitless + 1
-            furthest = max(furthest, _size(part))
-            if fruitless >= attempts:
-                raise
-            time.sleep(RETRY_PAUSE * 2**fruitless)
+            pooch.retrieve(url, sha256, target.name, target.parent, downloader=download)
+            return target
+        except ValueError as error:
+            if not resumed:  # otherwise the wrong bytes may be older than this source's: it may begin again
+                raise _SourceError("it sent a different file (wrong checksum)") from error
 
 
-def _fetch_once(url: str, part: Path, timeout: float, progress: bool) -> None:
-    """Ask once for the bytes that ``part`` lacks, and append them as they come in."""
-    offset = _size(part)
-    headers = {"User-Agent": "attnprune-edu"} | ({"Range": f"bytes={offset}-"} if offset else {})
-    try:
-        response = urlopen(Request(url, headers=headers), timeout=timeout)
-    except HTTPError as error:
-        error.close()
-        if error.code == 416 and offset:
-            return  # nothing lies beyond our last byte: all is here or all is wrong, the checksum will tell
-        raise _SourceError(f"the server answered {error.code} {error.reason}") from error
-    except (URLError, TimeoutError, ValueError) as error:
-        raise _SourceError(_in_words(error)) from error
-    except (OSError, HTTPException) as error:
-        raise _BrokenConnectionError(_in_words(error)) from error
-    with response:
-        position, total = _where_it_starts(response)
-        if position not in (0, offset):
-            part.unlink(missing_ok=True)  # so that the next attempt asks for the whole file
-            raise _BrokenConnectionError("it sent another section of the file than it was asked for")
-        host = urlsplit(url).hostname or url
-        bar = tqdm(desc=host, initial=position, total=total, unit="B", unit_scale=True, disable=not progress)
-        with bar, open(part, "ab" if position else "wb") as file:
-            # Counted, because older Pythons' read1 would wait for the end of a connection that is kept open.
-            while (total is None or position < total) and (block := _read(response)):
-                position += file.write(block)
-                bar.update(len(block))
-    if total is not None and position < total:
-        raise _BrokenConnectionError(f"the connection was cut after {position:,} of {total:,} bytes")
+class _Resuming:
+    """A downloader for pooch that completes ``part`` from one source, and then makes it pooch's file."""
+
+    def __init__(self, part: Path, timeout: float, attempts: int, progress: bool):
+        self.part, self.timeout, self.attempts, self.progress = part, timeout, attempts, progress
+        self.slow = {}  # the sources that were left because they are slow, and their bytes per second
+
+    def __call__(self, url: str, output_file: str, _: object) -> None:
+        """Reconnect whenever the connection breaks, until ``attempts`` in a row bring nothing new."""
+        fruitless, furthest = 0, _size(self.part)
+        self.read_bytes, self.read_seconds = 0, 0.0  # since this source was last judged by its speed
+        while True:
+            try:
+                self._connect(url)
+                break
+            except _BrokenConnectionError:
+                # Progress is to get beyond the furthest point so far: without Range, each attempt begins at zero.
+                fruitless = 0 if _size(self.part) > furthest else fruitless + 1
+                furthest = max(furthest, _size(self.part))
+                if fruitless >= self.attempts:
+                    raise
+                time.sleep(RETRY_PAUSE * 2**fruitless)
+        os.replace(self.part, output_file)
+
+    def _connect(self, url: str) -> None:
+        """Ask once for the bytes that ``part`` lacks, and append them as they come in."""
+        offset = _size(self.part)
+        headers = {"User-Agent": "attnprune-edu"} | ({"Range": f"bytes={offset}-"} if offset else {})
+        try:
+            response = urlopen(Request(url, headers=headers), timeout=self.timeout)
+        except HTTPError as error:
+            error.close()
+            if error.code == 416 and offset:
+                return  # nothing lies beyond our last byte: all is here or all is wrong, the checksum will tell
+            raise _SourceError(f"the server answered {error.code} {error.reason}") from error
+        except (URLError, TimeoutError, ValueError) as error:
+            raise _SourceError(_in_words(error)) from error
+        except (OSError, HTTPException) as error:
+            raise _BrokenConnectionError(_in_words(error)) from error
+        with response:
+            position, total = _where_it_starts(response)
+            if position not in (0, offset):
+                self.part.unlink(missing_ok=True)  # so that the next attempt asks for the whole file
+                raise _BrokenConnectionError("it sent another section of the file than it was asked for")
+            host = urlsplit(url).hostname or url
+            bar = tqdm(desc=host, initial=position, total=total, unit="B", unit_scale=True, disable=not self.progress)
+            with bar, open(self.part, "ab" if position else "wb") as file:
+                # Counted, because older Pythons' read1 would wait for the end of a connection that is kept open.
+                while (total is None or position < total) and (block := self._read(url, response)):
+                    position += file.write(block)
+                    bar.update(len(block))
+        if total is not None and position < total:
+            raise _BrokenConnectionError(f"the connection was cut after {position:,} of {total:,} bytes")
+
+    def _read(self, url: str, response: HTTPResponse) -> bytes:
+        """What has arrived; ``read`` waits for a whole block, and loses the half of one that breaks off."""
+        if self.read_seconds >= SLOW_SECONDS:
+            rate = self.read_bytes / self.read_seconds
+            if rate < SLOW_RATE and url not in self.slow:  # a source is left once, and taken as it is after that
+                self.slow[url] = rate
+                raise _SourceError(f"only {rate / 1000:.0f} kB/s over {SLOW_SECONDS:g} s")
+            self.read_bytes, self.read_seconds = 0, 0.0
+        began = time.monotonic()
+        try:
+            block = response.read1(BLOCK_BYTES)
+        except (OSError, HTTPException) as error:
+            raise _BrokenConnectionError(_in_words(error)) from error
+        self.read_bytes += len(block)
+        self.read_seconds += time.monotonic() - began
+        return block
 
 
 def _where_it_starts(response: HTTPResponse) -> tuple[int | None, int | None]:
     """Which byte of the file the response begins with, and how many the file has; None if it does not say."""
-    start, length = 0, response.headers.get("Content-Length", "")
+    length = response.headers.get("Content-Length", "")
+    start, total = 0, int(length) if length.isdecimal() else None
     if response.status == 206:
         section = re.match(r"bytes (\d+)-\d+/(\d*)", response.headers.get("Content-Range", ""))
         if not section:
             return None, None
         start = int(section[1])
-        if section[2]:
-            return start, int(section[2])
-    return start, start + int(length) if length.isdecimal() else None
-
-
-def _read(response: HTTPResponse) -> bytes:
-    """What has arrived; ``read`` waits for a whole block, and loses the half of one that breaks off."""
-    try:
-        return response.read1(BLOCK_BYTES)
-    except (OSError, HTTPException) as error:
-        raise _BrokenConnectionError(_in_words(error)) from error
+        total = int(section[2]) if section[2] else total and start + total
+    return start, total
 
 
 def _in_words(error: Exception) -> str:
@@ -273,9 +295,8 @@ def _unpack(archive: Path, unpacking: Path, finished: Path) -> None:
 def _one_process_at_a_time(lock: Path) -> Iterator[None]:
     """Hold the lock file during the block, and remove it afterwards; wait while another process holds it.
 
-    The operating system locks the open file, and lets go when the process ends, however that happens: what a
-    killed process leaves behind blocks nobody. A file with a process number in it cannot promise that, since
-    numbers are used again, and mean nothing to another computer that shares the folder.
+    The operating system locks the open file, and lets go when the process ends, however that happens: what a killed
+    process leaves behind blocks nobody.
     """
     for look in itertools.count():
         with open(lock, "ab") as file:
@@ -307,16 +328,6 @@ def _try_to_lock(lock: Path, file: BinaryIO) -> bool:
         return False
     except OSError:  # some network drives know no locks, and a single process must be able to work there
         return True
-
-
-def _has_checksum(path: Path, sha256: str) -> bool:
-    if not path.is_file():
-        return False
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest() == sha256
 
 
 def _size(path: Path) -> int:

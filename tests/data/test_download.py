@@ -1,8 +1,10 @@
 """The downloader against a real server on this computer that misbehaves in every way the real ones may."""
 
+import errno
 import hashlib
 import io
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -83,7 +85,7 @@ class Site:
         self.server.server_close()
 
 
-def good(handler, body=BODY, stop=None):
+def good(handler, body=BODY, stop=None, send=None):
     """Serve the file, or the section asked for; only ``stop`` bytes of what was announced, if given."""
     if handler.headers["Range"]:
         start = handler.offset()
@@ -94,7 +96,7 @@ def good(handler, body=BODY, stop=None):
     else:
         start = 0
         handler.head(200, Content_Length=len(body))
-    handler.send(body[start:][:stop])
+    (send or handler.send)(body[start:][:stop])
 
 
 def serving(body):
@@ -137,6 +139,21 @@ def drip(site, pieces, pause):
         for number in range(pieces):
             handler.send(BODY[number * SIZE // pieces : (number + 1) * SIZE // pieces])
             site.closing.wait(pause)
+
+    return behave
+
+
+def slowly(site, piece, pause, ahead=0):
+    """Serve as ``good`` does, but ``piece`` bytes after each pause, apart from so many that go ahead at once."""
+
+    def behave(handler):
+        def send(data):
+            handler.send(data[:ahead])
+            for start in range(ahead, len(data), piece):
+                site.closing.wait(pause)
+                handler.send(data[start : start + piece])
+
+        good(handler, send=send)
 
     return behave
 
@@ -519,6 +536,107 @@ def test_a_full_disk_is_not_blamed_on_the_source(site, target, part, monkeypatch
     assert len(site.requests) == 1
 
 
+# --- slow sources ---------------------------------------------------------------------------------
+
+
+def judge_speed(monkeypatch, rate, seconds):
+    monkeypatch.setattr(download, "SLOW_RATE", rate)
+    monkeypatch.setattr(download, "SLOW_SECONDS", seconds)
+
+
+def first_byte(asked):
+    return int(asked.removeprefix("bytes=").removesuffix("-"))
+
+
+def test_a_slow_source_is_left_and_the_next_goes_on_at_the_same_byte(site, target, monkeypatch, capsys):
+    judge_speed(monkeypatch, rate=200_000, seconds=0.2)
+    urls = [site.path("slow", slowly(site, piece=400, pause=0.02)), site.path("fast", good)]
+    fetch(urls, target, SHA256)
+    assert_fetched(target)
+    assert site.ranges("slow") == [None]
+    (asked,) = site.ranges("fast")
+    assert 400 <= first_byte(asked) <= 20_000  # 4,000, unless this computer is busy
+    assert site.served["/fast"] == SIZE - first_byte(asked)
+    assert re.search(rf"{urls[0]}: only \d+ kB/s over 0\.2 s\n", capsys.readouterr().err)
+
+
+def test_when_every_source_is_slow_the_fastest_completes_the_file(site, target, monkeypatch):
+    judge_speed(monkeypatch, rate=1_000_000, seconds=0.1)
+    urls = [
+        site.path("slow", slowly(site, piece=200, pause=0.02)),
+        site.path("faster", slowly(site, piece=5_000, pause=0.02)),
+        site.path("gone", status(404)),
+        site.path("slowest", slowly(site, piece=100, pause=0.02)),
+    ]
+    fetch(urls, target, SHA256, progress=False)
+    assert_fetched(target)
+    assert [path for path, _ in site.requests] == ["/slow", "/faster", "/gone", "/slowest", "/faster"]
+    starts = [first_byte(asked) for _, asked in site.requests[1:]]
+    assert starts == sorted(starts)
+    assert starts[-1] < SIZE - 20_000  # so that the last source stayed slow for a while, and was let be
+
+
+def test_a_single_slow_source_completes_the_file(site, target, monkeypatch):
+    judge_speed(monkeypatch, rate=1_000_000, seconds=0.05)
+    fetch([site.path("slow", slowly(site, piece=5_000, pause=0.02))], target, SHA256, progress=False)
+    assert_fetched(target)
+    assert len(site.ranges("slow")) == 2
+
+
+def test_a_source_that_is_slow_only_at_the_start_is_kept(site, target, monkeypatch):
+    judge_speed(monkeypatch, rate=50_000, seconds=0.3)
+
+    def behave(handler):
+        handler.head(200, Content_Length=SIZE)
+        site.closing.wait(0.2)
+        for section in (slice(100), slice(100, 90_000), slice(90_000, 90_100), slice(90_100, SIZE)):
+            handler.send(BODY[section])
+            site.closing.wait(0.1)  # the third section ends the 0.3 s, the fourth needs a source that is still trusted
+
+    fetch([site.path("late", behave), site.path("other", good)], target, SHA256, progress=False)
+    assert_fetched(target)
+    assert site.requests == [("/late", None)]
+
+
+def test_a_fast_start_does_not_excuse_what_follows(site, target, monkeypatch):
+    judge_speed(monkeypatch, rate=50_000, seconds=0.2)
+    urls = [site.path("tires", slowly(site, piece=200, pause=0.02, ahead=50_000)), site.path("other", good)]
+    fetch(urls, target, SHA256, progress=False)
+    assert_fetched(target)
+    (asked,) = site.ranges("other")
+    assert 50_000 < first_byte(asked) < 60_000
+
+
+def test_a_slow_source_cannot_hide_behind_broken_connections(site, target, monkeypatch):
+    judge_speed(monkeypatch, rate=200_000, seconds=0.2)
+
+    def breaks(handler):
+        good(handler, send=lambda data: (site.closing.wait(0.05), handler.send(data[:500])))
+
+    fetch([site.path("breaks", breaks), site.path("other", good)], target, SHA256, progress=False)
+    assert_fetched(target)
+    (asked,) = site.ranges("other")
+    assert 500 <= first_byte(asked) <= 20_000
+
+
+def test_the_time_that_writing_takes_is_not_held_against_the_source(site, target, part, monkeypatch):
+    judge_speed(monkeypatch, rate=200_000, seconds=0.2)
+
+    class SlowDisk(io.FileIO):
+        def write(self, data):
+            time.sleep(0.1)
+            return super().write(data)
+
+    def open_on_slow_disk(path, mode, real_open=open):
+        return SlowDisk(path, mode) if path == part else real_open(path, mode)
+
+    monkeypatch.setattr(download, "open", open_on_slow_disk, raising=False)
+    monkeypatch.setattr(download, "BLOCK_BYTES", 10_000)
+    fetch([site.path("good", good)], target, SHA256, progress=False)
+    assert_fetched(target)
+    assert site.ranges("good") == [None]
+
+
 # --- what the user sees ---------------------------------------------------------------------------
 
 
@@ -545,6 +663,12 @@ def test_a_failing_source_is_reported_as_it_happens_unless_silence_is_wanted(sit
     assert f"{urls[0]}: the server answered 503" in capsys.readouterr().err
     fetch(urls, tmp_path / "two", SHA256, progress=False)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_process_that_wants_silence_hears_nothing_from_the_libraries_either(site, target):
+    code = "download.fetch([sys.argv[1]], pathlib.Path(sys.argv[2]), sys.argv[3], progress=False)"
+    assert other_process(code, site.path("good", good), target, SHA256).communicate(timeout=20) == ("", "")
+    assert_fetched(target)
 
 
 def test_the_module_starts_without_torch():
@@ -593,6 +717,15 @@ def test_a_held_lock_is_waited_for_and_that_of_a_killed_process_is_taken_over(si
 
 def test_a_left_over_lock_file_blocks_nobody(site, target, part):
     target.with_name("file.bin.lock").write_text("12345")
+    fetch([site.path("good", good)], target, SHA256, progress=False)
+    assert_fetched(target)
+
+
+def test_a_drive_that_knows_no_locks_can_be_used(site, target, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", no_locks)
     fetch([site.path("good", good)], target, SHA256, progress=False)
     assert_fetched(target)
 
