@@ -69,7 +69,7 @@ PLANS = {
         [*CRITERIA, "bn_scale"],
         [0.3, 0.5],
         10_000,
-        {"images": 1000, "positions": 25},  # as many windows as by default; passes through a deep network are dear
+        {"num_images": 1000, "positions": 25},  # as many windows as by default; passes through a deep network are dear
         {"epochs": 1, "lr": 0.003},
     ),
 }

@@ -105,6 +105,7 @@ class InBfloat16(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+        self.train(model.training)  # or what is in evaluation mode inside would count as frozen
 
     def forward(self, inputs: Tensor) -> Tensor:
         with torch.autocast(inputs.device.type, torch.bfloat16):
