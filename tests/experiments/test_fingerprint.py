@@ -1,11 +1,18 @@
+import dataclasses
+import enum
 import functools
+import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from things_to_fingerprint import things
+from torch import nn
 
 import attnprune_edu as ap
 from attnprune_edu.experiments.fingerprint import fingerprint
@@ -13,6 +20,106 @@ from attnprune_edu.experiments.fingerprint import fingerprint
 
 def adds(amount):
     return lambda x: x + amount
+
+
+def network(*methods, **attributes):
+    """A network of a class with these methods and attributes, one as every other in name and weights."""
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(2, 2)
+            nn.init.ones_(self.linear.weight)
+            nn.init.zeros_(self.linear.bias)
+            vars(self).update(attributes)
+
+        def forward(self, x):
+            return self.head(self.linear(x))
+
+        def head(self, x):
+            return x
+
+    for method in methods:
+        setattr(Network, method.__name__, method)
+    return Network()
+
+
+def renamed(function, **names):
+    """``function`` with other names in its code, such as ``co_names=("b",)``."""
+    return type(function)(function.__code__.replace(**names), globals(), "f", (0,), function.__closure__)
+
+
+def with_default(value):
+    return lambda x=value: x
+
+
+def with_source(source):
+    """The function ``f`` of a module with this source."""
+    module = {"__name__": "made_up"}
+    exec(source, module)
+    return module["f"]
+
+
+def forward(self, x):
+    return self.linear(x).relu()
+
+
+def head(self, x):
+    return -x
+
+
+def frozen(layer):
+    return layer.requires_grad_(False)
+
+
+def seeded(layer):
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.fill_(0.5)
+    return layer
+
+
+def tied(model):
+    model[1].weight = model[0].weight
+    return model
+
+
+def hooked(model):
+    model.register_forward_hook(lambda layer, inputs, output: -output)
+    return model
+
+
+def looped(*middle):
+    """A list that contains itself, and so many others between."""
+    outer = inner = []
+    for _ in middle:
+        inner.append([])
+        inner = inner[0]
+    inner.append(outer)
+    return outer
+
+
+class Kind(enum.Enum):
+    ONE = 1
+    TWO = 2
+
+
+class Other(enum.Enum):
+    ONE = 1
+
+
+@dataclasses.dataclass
+class Options:
+    x: object
+
+
+class Holder:
+    def __init__(self, x):
+        self.x = x
+
+
+def two():
+    return nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
 
 
 DIFFERENT = {
@@ -34,6 +141,66 @@ DIFFERENT = {
     "networks": (torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)),
     "teachers": (ap.Distillation(torch.nn.Linear(2, 2)), ap.Distillation(torch.nn.Linear(2, 2))),
     "built-in functions": (torch.relu, torch.tanh),
+    "nesting at the end": ([[1], 2], [[1, 2]]),
+    "nesting in dictionaries": ({"a": {"b": 1}, "c": 2}, {"a": {"b": 1, "c": 2}}),
+    "text at a border": (["a", "b"], ["a\0b"]),
+    "an empty list more": ([[], []], [[]]),
+    "list and tuple": ([1], (1,)),
+    "sets": ({1, 2}, frozenset({1, 2})),
+    "a set in a set": ({frozenset({1}), 2}, {frozenset({2}), 1}),
+    "loops": (looped(), looped(1)),
+    "text and bytes": ("a", b"a"),
+    "truth and number": (True, 1),
+    "number and fraction": (2, 2.0),
+    "long numbers": (2**53, 2**53 + 1),
+    "arrays": (np.zeros(2), np.ones(2)),
+    "types of arrays": (np.zeros(2), np.zeros(2, dtype=np.int64)),
+    "arrays of objects": (np.array([1, "a"], dtype=object), np.array([1, "b"], dtype=object)),
+    "enums": (Kind.ONE, Kind.TWO),
+    "classes of enums": (Kind.ONE, Other.ONE),
+    "paths": (Path("a/b"), Path("a", "c")),
+    "path and text": (Path("a"), "a"),
+    "objects": (Holder(1), Holder(2)),
+    "objects in dataclasses": (Options(Holder(1)), Options(Holder(2))),
+    "objects in defaults": (with_default(Holder(1)), with_default(Holder(2))),
+    "objects in closures": (adds(Holder(1)), adds(Holder(2))),
+    "objects in partials": (functools.partial(max, key=Holder(1)), functools.partial(max, key=Holder(2))),
+    "keyword defaults": (lambda *, a=1: a, lambda *, a=2: a),
+    "attributes it reads": (lambda x: x.real, lambda x: x.imag),
+    "names in it": (lambda a: a, lambda b: b),
+    "names that it reads": (renamed(adds(1), co_names=("a",)), renamed(adds(1), co_names=("b",))),
+    "names of locals": (renamed(adds(1), co_varnames=("a",)), renamed(adds(1), co_varnames=("b",))),
+    "names of what it encloses": (renamed(adds(1), co_freevars=("a",)), renamed(adds(1), co_freevars=("b",))),
+    "code in its code": (lambda x: [lambda y: y + 1], lambda x: [lambda y: y + 2]),
+    "a set in its code": (lambda x: x in {1, 2}, lambda x: x in {1, 3}),
+    "types of constants": (lambda x: x + 1, lambda x: x + 1.0),
+    "a function that it calls": (
+        with_source("def g(x): return x + 1\ndef f(x): return g(x)"),
+        with_source("def g(x): return x + 2\ndef f(x): return g(x)"),
+    ),
+    "a function that one of these calls": (
+        with_source("def h(): return f, 1\ndef g(x): return [h() for _ in x]\ndef f(x): return g(x)"),
+        with_source("def h(): return f, 2\ndef g(x): return [h() for _ in x]\ndef f(x): return g(x)"),
+    ),
+    "a number that it reads": (with_source("n = 1\ndef f(): return n"), with_source("n = 2\ndef f(): return n")),
+    "wrapped functions": (functools.cache(lambda: 1), functools.cache(lambda: 2)),
+    "methods": (Holder(1).__init__, Holder(2).__init__),
+    "methods of built-in types": ("a".join, "b".join),
+    "forward": (network(), network(forward)),
+    "a method that forward calls": (network(), network(head)),
+    "a flag": (network(flag=True), network(flag=False)),
+    "a function as attribute": (network(act=torch.relu), network(act=torch.tanh)),
+    "padding": (seeded(nn.Conv2d(1, 1, 3, padding=1)), seeded(nn.Conv2d(1, 1, 3, padding=2))),
+    "stride": (seeded(nn.Conv2d(1, 1, 3)), seeded(nn.Conv2d(1, 1, 3, stride=2))),
+    "dropout": (nn.Dropout(0.1), nn.Dropout(0.2)),
+    "layers without weights": (nn.Sequential(nn.ReLU()), nn.Sequential(nn.Tanh())),
+    "what learns": (seeded(nn.Linear(2, 2)), frozen(seeded(nn.Linear(2, 2)))),
+    "shared weights": (seeded(two()), tied(seeded(two()))),
+    "hooks": (seeded(nn.Linear(2, 2)), hooked(seeded(nn.Linear(2, 2)))),
+    "traced networks": (
+        torch.fx.symbolic_trace(nn.Sequential(nn.ReLU())),
+        torch.fx.symbolic_trace(nn.Sequential(nn.Tanh())),
+    ),
 }
 
 
@@ -59,9 +226,45 @@ def test_a_mask_changes_it(tiny_model):
     assert fingerprint(masked) != fingerprint(tiny_model)
 
 
-def test_it_is_the_same_in_another_process():
-    things = "[ap.train, {'a': {'b', 'c', 'd'}}, ap.Rewind(3), 'text']"
-    imports = "import attnprune_edu as ap; from attnprune_edu.experiments.fingerprint import fingerprint"
-    code = f"{imports}; print(fingerprint({things}))"
-    there = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert there.strip() == fingerprint(eval(things)) and len(there.strip()) == 16  # sets have another order there
+def test_a_network_made_again_has_the_same(tiny_model):
+    assert fingerprint(network()) == fingerprint(network())
+    assert fingerprint(network(head)) == fingerprint(network(head))
+    keep = {"conv1": torch.tensor([True, True, True, False])}
+    assert fingerprint(ap.mask(tiny_model, keep)) == fingerprint(ap.mask(tiny_model, keep))
+    assert fingerprint(tiny_model.train()) == fingerprint(tiny_model.eval()), "the mode is no part of a network"
+    assert fingerprint(hooked(seeded(two()))) == fingerprint(hooked(seeded(two())))
+    assert fingerprint(looped()) == fingerprint(looped())
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (object(), "a plain object"),
+        (threading.Lock(), "a _thread.lock"),
+        (with_default(object()), "a plain object"),
+        (adds(threading.Lock()), "a _thread.lock"),
+        ((number for number in [1]), "a builtins.generator"),
+        (network(lock=threading.Lock()), "a _thread.lock"),
+        (np.frompyfunc(lambda x: x, 1, 1), "numpy.ufunc"),
+        (torch.zeros(2).to_sparse(), "a tensor without plain numbers"),
+        (torch.zeros(2, device="meta"), "a tensor without plain numbers"),
+        (functools.reduce(lambda inner, _: [inner], range(5000), []), "nested too deeply"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_has_no_readable_contents_is_named(value, says):
+    with pytest.raises(TypeError, match=f"no fingerprint for .*{says}"):
+        fingerprint(value)
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_it_is_the_same_in_another_process(seed):
+    code = (
+        "from things_to_fingerprint import things; from attnprune_edu.experiments.fingerprint import fingerprint\n"
+        "for name, thing in things().items(): print(name, fingerprint(thing))"
+    )
+    paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": paths}  # sets have another order there
+    there = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    here = [f"{name} {fingerprint(thing)}" for name, thing in things().items()]
+    assert there.splitlines() == here and len({line[-16:] for line in here}) == len(here) > 20
