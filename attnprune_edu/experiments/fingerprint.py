@@ -116,8 +116,8 @@ def _network_parts(model: nn.Module) -> Iterator:
         if name == "training" or name.startswith(("_state_dict_", "_load_state_dict_")):
             continue
         if name == "_graph" and isinstance(model, torch.fx.GraphModule):
-            part = model.code
-        elif isinstance(part, Mapping) and name.startswith(("_forward_", "_backward_")):
+            continue  # its class has a forward made of it
+        if isinstance(part, Mapping) and name.startswith(("_forward_", "_backward_")):
             part = list(part.values())  # hooks; their keys are counted through the process
         yield name
         yield part

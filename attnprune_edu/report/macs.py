@@ -52,7 +52,7 @@ def _unfused() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         for backend in backends:
             backend.enabled = False
-        with sdpa_kernel(SDPBackend.MATH):
+        with sdpa_kernel(SDPBackend.MATH):  # a kernel on a GPU may pad the heads to a length that suits it
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -74,10 +74,15 @@ def _attention(query, key, value, *_, out_shape=None, **__) -> int:
     return sdpa_flop_count(query, key, value)
 
 
-# What torch's own table lacks.
+# What torch's own table lacks; of attention, the kernels of processors and of GPUs that are not NVIDIA's.
 _ATEN = torch.ops.aten
+_KERNELS = (
+    _ATEN._scaled_dot_product_flash_attention_for_cpu,
+    _ATEN._scaled_dot_product_attention_math_for_mps,
+    _ATEN._scaled_dot_product_fused_attention_overrideable,
+)
 _FLOPS = {
     **dict.fromkeys((_ATEN.mv, _ATEN.dot, _ATEN.vdot), _product),
     **dict.fromkeys((_ATEN.addmv, _ATEN.addbmm), _added_product),
-    _ATEN._scaled_dot_product_flash_attention_for_cpu: _attention,  # of a network that chooses its kernel by itself
+    **dict.fromkeys(_KERNELS, _attention),
 }

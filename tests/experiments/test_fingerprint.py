@@ -149,6 +149,7 @@ DIFFERENT = {
     "sets": ({1, 2}, frozenset({1, 2})),
     "a set in a set": ({frozenset({1}), 2}, {frozenset({2}), 1}),
     "loops": (looped(), looped(1)),
+    "where loops go back to": (looped(1), [looped()]),
     "text and bytes": ("a", b"a"),
     "truth and number": (True, 1),
     "number and fraction": (2, 2.0),
