@@ -18,7 +18,8 @@ from .networks.models import VGG, ArticleNet, ResNet20
 from .networks.training import Distillation, Rewind, fine_tune, train
 from .plots import show
 from .pruning.attention import attention_scores, attention_weights, normalize
-from .pruning.groups import AttentionImportance, couple, coupled_layers
+from .pruning.groups import couple, coupled_layers, unprunable
+from .pruning.guest import AttentionImportance
 from .pruning.importance import importance
 from .pruning.masks import mask, mask_, mask_weights, prune_network, sparsity
 from .pruning.removal import remove
@@ -103,6 +104,7 @@ __all__ = [
     "threshold_by_ratio",
     "threshold_top_k_mean",
     "train",
+    "unprunable",
     "widgets",
     "wilson",
 ]

@@ -84,6 +84,19 @@ def cifar10_npz(tmp_path_factory) -> Path:
     return path
 
 
+class Network(torch.nn.Module):
+    """Layers, and a forward pass that is handed over."""
+
+    def __init__(self, forward, **layers):
+        super().__init__()
+        self.way = forward
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x):
+        return self.way(self, x)
+
+
 def trained_norms(model: torch.nn.Module, size: int) -> torch.nn.Module:
     """``model`` with batch norms as if it had been trained: scales, shifts and statistics of its own; in evaluation mode."""
     with torch.no_grad():

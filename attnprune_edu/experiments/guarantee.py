@@ -14,8 +14,8 @@ from ..networks.inference import accuracy
 from ..networks.models import architecture_of
 from ..networks.training import fine_tune
 from ..pruning.importance import Criterion
-from ..pruning.masks import live_channels
 from ..pruning.schedules import channels_of, prune_to
+from ..pruning.silence import live_channels
 from ..report.checkpoints import atomic_write, load_model, save_model
 from ..report.evaluation import count_params
 from .fingerprint import fingerprint

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ..data.images import ImageData
 from ..networks.inference import accuracy
-from ..pruning.groups import couple, coupled_layers
+from ..pruning.groups import couple, groups_of
 from ..pruning.importance import Criterion, score
 from ..pruning.masks import mask
 from ..pruning.thresholds import keep_by_ratio
@@ -33,7 +33,7 @@ def sensitivity(
 
     Raises ValueError or TypeError as ``importance`` and ``keep_by_ratio`` do.
     """
-    ratios, groups = list(ratios), coupled_layers(model, data.image_shape)
+    ratios, groups = list(ratios), groups_of(model, data.normalize(data.validation.images[:2])).names
     scores = couple(score(model, criterion, data, seed), groups)
     groups = [group for group in groups if set(group) <= scores.keys()]
     table = pd.DataFrame(index=[" + ".join(group) for group in groups], columns=ratios, dtype=float)

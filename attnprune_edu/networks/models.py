@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 
 class ArticleNet(nn.Module):
@@ -196,9 +197,35 @@ def _after_two(size: int) -> int:
     return ((size - 4) // 2 - 4) // 2
 
 
+Layer = _ConvNd | nn.Linear  # what has channels: the filters of a convolution, the neurons of a linear layer
+
+
 def layers_with_channels(model: nn.Module) -> dict[str, nn.Module]:
-    """Return {name: layer} of every ``Conv2d`` and ``Linear`` of ``model``, in the network's order."""
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    """Return {name: layer} of every ``Linear`` and convolution (1d to 3d, also transposed), in the order of definition."""
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, Layer)}
+
+
+def width(layer: nn.Module) -> int:
+    """The number of output channels of a layer."""
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+
+
+def output_dim(layer: nn.Module) -> int:
+    """The dimension of the weight of ``layer`` that counts its output channels; a transposed convolution has it second."""
+    return int(isinstance(layer, _ConvTransposeNd) and layer.groups == 1)
+
+
+def filters(layer: nn.Module, tensor: Tensor | None = None) -> Tensor:
+    """The weight of ``layer``, or a ``tensor`` of its shape, as (channels, weights of a channel)."""
+    weight = layer.weight if tensor is None else tensor
+    if isinstance(layer, _ConvTransposeNd):  # (inputs, channels of a group, …)
+        weight = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
+    return weight.flatten(1)
+
+
+def is_depthwise(layer: nn.Module) -> bool:
+    """Does each channel of this convolution read just the one input channel of its own number?"""
+    return getattr(layer, "groups", 1) > 1 and layer.groups == layer.in_channels == layer.out_channels
 
 
 ARCHITECTURES = {kind.__name__: kind for kind in (ArticleNet, ResNet20, VGG)}

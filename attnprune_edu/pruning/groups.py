@@ -1,35 +1,103 @@
 """Groups of coupled layers: what a residual addition or a depthwise convolution ties together can only be pruned together.
 
-Which layers those are is found by the dependency graph of Torch-Pruning (Fang et al., CVPR 2023, arXiv:2301.12900).
+Which layers those are is followed through a forward pass (``networks.dataflow``), and then measured: a few channels of every
+group are really cut out of a copy. Where the network would compute something else, because its code counts on a number of
+channels, the group stays.
 """
 
+import contextlib
+import copy
+import inspect
+import itertools
+import time
+import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from ..networks.models import layers_with_channels
-from .attention import attention_scores
-from .masks import unmask
+from ..networks.dataflow import Flow, follow, inputs_for
+from ..networks.inference import call, evaluating
+from ..networks.models import layers_with_channels, width
+from .cutting import TOLERANCE, cut, disagreement, silence
+from .silence import unmask
+
+SIDES = (32, 64, 224)  # pixels or steps of example inputs to try first, where nobody hands any over
+MOST = 320
+PATIENCE = 5.0  # seconds to look for them
 
 
-def coupled_layers(model: nn.Module, image_shape: tuple[int, int, int]) -> list[tuple[str, ...]]:
-    """Return the names of the Conv2d and Linear layers of ``model`` whose channels go together, a tuple for each group.
+@dataclass(frozen=True)
+class Groups:
+    """What is known about the channels of a network.
+
+    ``names``: a tuple of layer names for each group that can be pruned, in the network's order; ``stays``: {any other layer:
+    why its channels cannot go}; ``flow``: where they flow; ``classes``: for each of its producers a number that those share
+    which can only go together.
+    """
+
+    flow: Flow
+    classes: list[int]
+    names: list[tuple[str, ...]] = field(default_factory=list)
+    stays: dict[str, str] = field(default_factory=dict)
+
+    def gone(self, live: dict[str, Tensor]) -> set[int]:
+        """The producers that can be cut: silent in all layers of their group. ``live``: {layer: bool (channels,)}."""
+        free = {name for group in self.names for name in group}
+        speaks = {
+            kind
+            for (name, channel), kind in zip(self.flow.producers, self.classes, strict=True)
+            if name not in free or live[name][channel]
+        }
+        return {number for number, kind in enumerate(self.classes) if kind not in speaks}
+
+
+def coupled_layers(
+    model: nn.Module, image_shape: tuple[int, ...] | None = None, *, example_inputs=None
+) -> list[tuple[str, ...]]:
+    """Return the names of the layers of ``model`` whose channels go together, a tuple for each group.
 
     In a plain chain of layers each group has one layer; layers whose outputs are added up share a group. Groups stand in the
-    network's order, and so do the layers of a group. The group of the output layer, whose neurons are the classes, is left
-    out. ``image_shape``: (channels, height, width) of the images that ``model`` takes.
+    network's order, and so do the layers of a group. Left out is what cannot go: the layers whose channels reach the outputs
+    of the network, and all others that ``unprunable`` names.
+
+    ``image_shape``: (channels, height, width) of the images that ``model`` takes; or ``example_inputs``: a tensor, a tuple
+    (handed over as several arguments) or a dictionary (as keyword arguments). Raises ValueError as ``unprunable`` does.
     """
-    plain = unmask(model).eval()
-    names = {layer: name for name, layer in layers_with_channels(plain).items()}
-    graph = dependency_graph(plain, torch.zeros(1, *image_shape, device=next(plain.parameters()).device))
-    found = []
-    for group in graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear]):
-        outputs = {layer for layer, _, _ in outputs_of(group, graph) if layer in names}
-        found.append(tuple(name for layer, name in names.items() if layer in outputs))
-    order = list(names.values())
-    found.sort(key=lambda group: order.index(group[0]))
-    return [group for group in found if order[-1] not in group]
+    if image_shape is not None:
+        example_inputs = torch.zeros(2, *image_shape)
+    return groups_of(model, example_inputs).names
+
+
+def unprunable(model: nn.Module, example_inputs=None) -> dict[str, str]:
+    """Return {layer name: why its channels stay} for each convolution and Linear of ``model`` that cannot be pruned.
+
+    ``example_inputs``: a small batch of what ``model`` takes, with which its forward pass is followed: a tensor, a tuple
+    (handed over as several arguments) or a dictionary (as keyword arguments). None tries inputs that the first layer takes.
+
+    Raises ValueError if the forward pass cannot be followed at all: no inputs were found that fit, it fails, or ``model`` is
+    in a wrapper that has to come off first.
+    """
+    return dict(groups_of(model, example_inputs).stays)
+
+
+def groups_of(model: nn.Module, example_inputs=None) -> Groups:
+    """Everything about the channels of ``model``; found once for a network, and again after its structure has changed."""
+    _refuse_wrappers(model)
+    structure = _structure(model)
+    known = _KNOWN.get(model)
+    if known is None or known[0] != structure:
+        known = structure, _find_groups(unmask(model), example_inputs)
+        _KNOWN[model] = known
+    return known[1]
+
+
+def hand_on(model: nn.Module, same: nn.Module) -> None:
+    """Let ``same``, a copy of ``model`` with or without masks, know what is known about the channels of ``model``."""
+    if model in _KNOWN:
+        _KNOWN[same] = _structure(same), _KNOWN[model][1]
 
 
 def couple(importance: dict[str, Tensor], groups: Iterable[tuple[str, ...]]) -> dict[str, Tensor]:
@@ -56,49 +124,173 @@ def couple(importance: dict[str, Tensor], groups: Iterable[tuple[str, ...]]) -> 
     return coupled
 
 
-class AttentionImportance:
-    """The criterion "attention" for the pruners of Torch-Pruning: ``MetaPruner(..., importance=AttentionImportance())``.
+_KNOWN: weakref.WeakKeyDictionary[nn.Module, tuple[tuple, Groups]] = weakref.WeakKeyDictionary()
 
-    Called with one of its groups, it returns Σ_j α_j |w_j|, α = softmax(|w| / ``temperature``), for each channel
-    (channels,), averaged over the layers of the group as ``couple`` does.
+
+def _structure(model: nn.Module) -> tuple:
+    """What the flow of channels depends on: kinds, sizes and settings of all modules, not their weights."""
+    parts = []
+    for name, module in model.named_modules():
+        if "parametrizations" in name:
+            continue
+        kind = type(module).__base__ if parametrize.is_parametrized(module) else type(module)
+        plain = {key: value for key, value in vars(module).items() if isinstance(value, int | str | float | tuple)}
+        plain.pop("training", None)
+        parts.append((name, kind, repr(plain), module.extra_repr()))
+    return tuple(parts)
+
+
+def _refuse_wrappers(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise ValueError(f"model is wrapped in {type(model).__name__}: hand over model.module")
+    if hasattr(model, "_orig_mod"):
+        raise ValueError("model was compiled by torch.compile: hand over the network it was made from, model._orig_mod")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError("model is a TorchScript module, whose forward pass cannot be followed: hand over the original")
+    for name, module in model.named_modules():
+        if hasattr(module, "weight_orig"):
+            raise ValueError(
+                f"layer {name!r} is under torch.nn.utils.prune or another old hook: call prune.remove(layer, 'weight') first"
+            )
+
+
+def _computed_weights(plain: nn.Module) -> dict[str, str]:
+    """{layer: why it stays} for those whose weight is computed from others at every pass, as by ``weight_norm``."""
+    found = {}
+    owners: dict[int, str] = {}
+    for name, layer in layers_with_channels(plain).items():
+        if parametrize.is_parametrized(layer) or "weight" not in layer._parameters:
+            steps = [
+                type(step).__name__.strip("_") for steps in getattr(layer, "parametrizations", {}).values() for step in steps
+            ]
+            found[name] = (
+                f"its weight is computed from others ({', '.join(steps) or 'by a hook'}): fold it first, with "
+                "torch.nn.utils.parametrize.remove_parametrizations or torch.nn.utils.remove_weight_norm"
+            )
+        elif id(layer.weight) in owners:
+            first = owners[id(layer.weight)]
+            found[name] = f"it shares its weight with {first!r}"
+            found.setdefault(first, f"it shares its weight with {name!r}")
+        else:
+            owners[id(layer.weight)] = name
+    return found
+
+
+@torch.no_grad()
+def _find_groups(plain: nn.Module, example_inputs) -> Groups:
+    if example_inputs is None:
+        example_inputs = inputs_that_fit(plain)
+    try:
+        flow = follow(plain, example_inputs)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a foreign forward pass raises
+        raise ValueError(
+            f"the forward pass of model fails for example_inputs, so its channels cannot be followed: {error}"
+        ) from error
+    classes = flow.classes()
+    layers = {name: layer for name, layer in layers_with_channels(plain).items() if name in flow.first}
+    for name, reason in _computed_weights(plain).items():
+        if name in layers:
+            for number in range(width(layers[name])):
+                flow.stays.setdefault(flow.first[name] + number, reason)
+            for producer in frozenset().union(*flow.inputs[name]):
+                flow.stays.setdefault(producer, f"{name!r} reads it, and {reason}")
+    reason_of: dict[int, tuple[str, str]] = {}
+    for producer, reason in flow.stays.items():
+        reason_of.setdefault(classes[producer], (flow.producers[producer][0], reason))
+
+    together: dict[str, set[str]] = {name: {name} for name in layers}
+    owners: dict[int, set[str]] = {}
+    for (name, _), kind in zip(flow.producers, classes, strict=True):
+        owners.setdefault(kind, set()).add(name)
+    for sharing in owners.values():
+        joined = set().union(*(together[name] for name in sharing))
+        together |= dict.fromkeys(joined, joined)
+
+    groups, stays = [], dict(flow.uncalled)
+    for name in layers:
+        if name in stays or any(name in group for group in groups):
+            continue
+        group = tuple(other for other in layers if other in together[name])
+        rows = [[classes[flow.first[member] + n] for n in range(width(layers[member]))] for member in group]
+        blocked = next((reason_of[kind] for row in rows for kind in row if kind in reason_of), None)
+        if blocked is None and (any(row != rows[0] for row in rows) or len(set(rows[0])) != len(rows[0])):
+            blocked = name, "its channels are coupled with channels of another number"
+        if blocked:
+            for member in group:
+                stays[member] = blocked[1] if member == blocked[0] else f"coupled with {blocked[0]!r}: {blocked[1]}"
+        else:
+            groups.append(group)
+    found = Groups(flow, classes, groups, stays)
+    return _measured(plain, found, example_inputs)
+
+
+def _measured(plain: nn.Module, groups: Groups, example_inputs) -> Groups:
+    """``groups`` without those that cannot be cut out of ``plain`` by removing entries of its layers and normalisations."""
+    if not groups.names or _can_be_cut(plain, groups, groups.names, example_inputs):
+        return groups
+    good, stays = [], dict(groups.stays)
+    for group in groups.names:
+        if _can_be_cut(plain, groups, [*good, group], example_inputs):
+            good.append(group)
+        else:
+            stays |= dict.fromkeys(group, "the forward pass counts on its number of channels")
+    order = list(layers_with_channels(plain))
+    return Groups(groups.flow, groups.classes, good, {name: stays[name] for name in order if name in stays})
+
+
+def _can_be_cut(plain: nn.Module, groups: Groups, names: list[tuple[str, ...]], example_inputs) -> bool:
+    """Does ``plain`` without some channels of the groups ``names`` compute what it does with these channels silent?
+
+    That must not hang on its weights, which may be zero, tiny or NaN: random ones take their place.
     """
-
-    def __init__(self, temperature: float = 1.0):
-        self.temperature = temperature
-
-    @torch.no_grad()
-    def __call__(self, group) -> Tensor:
-        """Score the channels of a ``torch_pruning`` group; the result has an entry for each index of its root."""
-        channels = len(group[0].idxs)
-        scores = {}
-        for number, (layer, indices, roots) in enumerate(outputs_of(group, group._DG)):
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                values = attention_scores(layer.weight[indices].flatten(1), self.temperature)
-                place = {root: position for position, root in enumerate(group[0].root_idxs)}
-                at = torch.tensor([place[root] for root in roots], device=values.device)
-                scores[str(number)] = values.new_zeros(channels).index_add(0, at, values)
-        return next(iter(couple(scores, [tuple(scores)]).values()))
-
-
-def dependency_graph(plain: nn.Module, example_inputs: Tensor):
-    """The ``torch_pruning.DependencyGraph`` of a network without masks, seen with ``example_inputs`` (N, C, H, W)."""
-    import torch_pruning  # here, because the lessons before pruning do not need it
-
-    frozen = [parameter for parameter in plain.parameters() if not parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(True)  # the graph is read from the gradients' functions
-    with torch.enable_grad():
-        # In a list: a tensor of one image would first be handed over as that image, without the dimension of the batch.
-        graph = torch_pruning.DependencyGraph().build_dependency(plain, [example_inputs])
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    return graph
+    generator, gone = torch.Generator().manual_seed(0), set()
+    for group in names:
+        half = width(plain.get_submodule(group[0])) // 2
+        if half:
+            # Of each group another number, and from its first half alone: code that splits or shuffles channels in equal
+            # parts must not find its parts equal by chance.
+            count = int(torch.randint(1, half // 2 + 2, (), generator=generator))
+            some = torch.randperm(half, generator=generator)[:count].tolist()
+            gone |= {groups.flow.first[name] + channel for name in group for channel in some}
+    silent = copy.deepcopy(plain)
+    for parameter in silent.parameters():
+        noise = torch.randn if parameter.ndim > 1 else torch.rand
+        size = (2 * len(parameter) / parameter.numel()) ** 0.5 if parameter.ndim > 1 else 1.0
+        parameter.copy_(size * noise(parameter.shape, generator=generator))
+    silence(silent, groups.flow, gone)
+    small = copy.deepcopy(silent)
+    cut(small, groups.flow, gone)
+    try:
+        return disagreement(silent, small, example_inputs) <= TOLERANCE
+    except Exception:  # whatever a forward pass raises that finds fewer channels than it counts on
+        return False
 
 
-def outputs_of(group, graph) -> list[tuple[nn.Module, list[int], list[int]]]:
-    """(layer, its output channels, the channels of the group's root that they belong to) for each layer of a ``group``."""
-    return [
-        (item.dep.target.module, list(item.idxs), list(item.root_idxs))
-        for item in group
-        if graph.is_out_channel_pruning_fn(item.dep.handler)
-    ]
+@torch.no_grad()
+def inputs_that_fit(plain: nn.Module) -> tuple[Tensor, ...]:
+    """Random numbers that the forward pass takes: a batch of 2 for each of its arguments, of shapes that its layers take."""
+    start = time.monotonic()
+    asked = inspect.signature(plain.forward).parameters.values()
+    count = sum(1 for one in asked if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD) or 1
+    layers = list(layers_with_channels(plain).values())
+    for side in (*SIDES, *(side for side in range(1, MOST + 1) if side not in SIDES)):
+        shapes = dict.fromkeys(shape for layer in layers for shape in _shapes_for(layer, side))
+        for chosen in itertools.product(shapes, repeat=count):
+            generator = torch.Generator().manual_seed(0)
+            inputs = tuple(torch.randn(shape, generator=generator) for shape in chosen)
+            if time.monotonic() - start > PATIENCE:
+                break
+            with evaluating(plain), contextlib.suppress(Exception):  # whatever a foreign forward pass raises
+                call(plain, inputs_for(plain, inputs))
+                return inputs
+    raise ValueError("model must be followed through a forward pass, and no inputs were found that fit: give example_inputs")
+
+
+def _shapes_for(layer: nn.Module, side: int) -> list[tuple[int, ...]]:
+    if isinstance(layer, nn.Linear):
+        return [(2, layer.in_features), (2, side, layer.in_features)]
+    return [(2, layer.in_channels, *[side] * len(layer.kernel_size))]

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.images import ImageData
-from ..networks.dataflow import norms_behind
-from ..networks.models import layers_with_channels
+from ..networks.dataflow import channel_dim
+from ..networks.inference import network_inputs
+from ..networks.models import filters, layers_with_channels
 from .attention import attention_scores
-from .masks import live_channels, unmask
+from .groups import groups_of, hand_on
+from .silence import live_channels, unmask
 
 Criterion = str | Callable[[nn.Module], dict[str, Tensor]]
 
@@ -24,20 +26,22 @@ def importance(
     data: ImageData | None = None,
     temperature: float = 1.0,
     power: float = 2.0,
-    images: int = 1000,
+    num_images: int = 1000,
     seed: int = 0,
     ignored_layers: Iterable[str] = (),
+    example_inputs=None,
 ) -> dict[str, Tensor]:
-    """Return {layer name: importance (channels,)} for every prunable layer of ``model``, in the network's order,
-    on the CPU.
+    """Return {layer name: importance (channels,)} for every prunable layer of ``model``, in the order of definition, on the
+    CPU.
 
-    A channel is a filter of a convolution or a neuron of a linear layer: one entry along the first dimension of its weight.
+    A channel is a filter of a convolution or a neuron of a linear layer. ``unprunable`` names the layers that are left out,
+    such as those whose channels are the outputs of the network, and why.
 
     ``criterion`` is one of
 
-    - ``"activation_attention"``: the mean over all positions of A^``power``, with A the mean over ``images`` training images
-      of ``data`` of what the channel lets through its ReLU: attention by what a channel does, not by its weights (after the
-      maps of Zagoruyko and Komodakis, ICLR 2017, arXiv:1612.03928, section 3.1, which sum over channels instead);
+    - ``"activation_attention"``: the mean over all positions of A^``power``, with A the mean over ``num_images`` training
+      images of ``data`` of what the channel lets through its ReLU: attention by what a channel does, not by its weights
+      (after the maps of Zagoruyko and Komodakis, ICLR 2017, arXiv:1612.03928, section 3.1, which sum over channels instead);
     - ``"attention"``: Σ_j α_j |w_j| with α = softmax(|w| / ``temperature``), the article's formula on sizes;
     - ``"attention_signed"``: Σ_j α_j w_j with α = softmax(w / ``temperature``), as the article prints it;
     - ``"bn_scale"``: |γ| of the batch normalisation behind the layer (Liu et al., ICCV 2017, arXiv:1708.06519);
@@ -48,26 +52,33 @@ def importance(
     - ``"random"``: uniform numbers from ``seed``, the baseline that every criterion has to beat;
     - ``"taylor"``: (Σ_j g_j w_j)² over the weights and the bias, with g the gradient of the loss: how much the loss would
       change to first order (Molchanov et al., CVPR 2019, arXiv:1906.10771, section 3). The mean over batches of 100 of
-      ``images`` training images of ``data``, drawn by ``seed``.
+      ``num_images`` training images of ``data``, drawn by ``seed``.
+
+    ``example_inputs``: a small batch of what ``model`` takes, to follow its channels: a tensor, a tuple (handed over as
+    several arguments) or a dictionary (as keyword arguments). None takes images of ``data``, or tries inputs that the first
+    layer takes.
 
     Channels that a mask has silenced are no candidates any more: the others are scored without them, and they rank lowest.
 
     Raises ValueError for an unknown criterion, NaN or infinite weights, a model without prunable layers, missing ``data``
-    for ``"taylor"`` or ``"activation_attention"``, or a layer without batch normalisation behind it for ``"bn_scale"``.
+    for ``"taylor"`` or ``"activation_attention"``, a layer without batch normalisation behind it for ``"bn_scale"``, and as
+    ``unprunable`` does.
     """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, got {criterion!r}")
-    layers = prunable_layers(model, ignored_layers)
+    if example_inputs is None and data is not None:
+        example_inputs = data.normalize(data.validation.images[:2])
+    layers = prunable_layers(model, ignored_layers, example_inputs)
     for name, layer in layers.items():
         if not torch.isfinite(layer.weight).all():
             raise ValueError(f"layer {name!r} has NaN or infinite weights, so its channels cannot be ranked")
     live = {name: stays.cpu() for name, stays in live_channels(model).items() if name in layers}
     if criterion in NEED_DATA and data is None:
         raise ValueError(f"criterion {criterion!r} needs the argument data, because it looks at training images")
-    if images < 1:
-        raise ValueError(f"images must be at least 1, got {images}")
+    if num_images < 1:
+        raise ValueError(f"num_images must be at least 1, got {num_images}")
     generator = torch.Generator().manual_seed(seed)
-    options = {"data": data, "temperature": temperature, "power": power, "images": images, "generator": generator}
+    options = {"data": data, "temperature": temperature, "power": power, "num_images": num_images, "generator": generator}
     scores = CRITERIA[criterion](model, live, **options)
     return {name: _with_silent_lowest(scores[name].detach().cpu(), live[name]) for name in layers}
 
@@ -77,23 +88,25 @@ def score(model: nn.Module, criterion: Criterion, data: ImageData | None = None,
     return criterion(model) if callable(criterion) else importance(model, criterion, data=data, seed=seed)
 
 
-def prunable_layers(model: nn.Module, ignored_layers: Iterable[str] = ()) -> dict[str, nn.Module]:
-    """Return {name: layer} of every ``Conv2d`` and ``Linear`` whose channels may go, in the network's order.
+def prunable_layers(model: nn.Module, ignored_layers: Iterable[str] = (), example_inputs=None) -> dict[str, nn.Module]:
+    """Return {name: layer} of every convolution and Linear whose channels may go, in the order of definition.
 
-    The last of them is the output layer: its neurons are the classes, so it is left out, and so are ``ignored_layers``.
+    Left out are ``ignored_layers`` and what ``unprunable`` names, such as the output layer, whose neurons are the classes.
     Raises ValueError if nothing is left or an ignored name does not exist.
     """
     layers = layers_with_channels(model)
     ignored = set(ignored_layers)
     if unknown := ignored - layers.keys():
         raise ValueError(
-            f"ignored_layers names {sorted(unknown)}, but the Conv2d and Linear layers of this model are {list(layers)}"
+            f"ignored_layers names {sorted(unknown)}, but the layers of this model with channels are {list(layers)}"
         )
-    chosen = {name: layer for name, layer in list(layers.items())[:-1] if name not in ignored}
+    stays = groups_of(model, example_inputs).stays if layers else {}
+    chosen = {name: layer for name, layer in layers.items() if name not in ignored and name not in stays}
     if not chosen:
+        reasons = "; ".join(f"{name!r}: {stays.get(name, 'in ignored_layers')}" for name in layers)
         raise ValueError(
-            "model has no prunable layer: at least one Conv2d or Linear is needed before the output layer, "
-            f"got {list(layers) or 'none'}" + (f", of which {sorted(ignored)} are ignored" if ignored else "")
+            "model has no prunable layer: at least one convolution or Linear is needed before the output layer, "
+            f"got {reasons or 'none'}"
         )
     return chosen
 
@@ -116,7 +129,7 @@ def _by_weights(score: Callable[..., Tensor]) -> Callable[..., dict[str, Tensor]
     @torch.no_grad()
     def criterion(model, live, **options):
         layers = layers_with_channels(model)
-        return {name: score(_exact(layers[name].weight[stays].flatten(1)), **options) for name, stays in live.items()}
+        return {name: score(_exact(filters(layers[name])[stays]), **options) for name, stays in live.items()}
 
     return criterion
 
@@ -148,9 +161,11 @@ def _random(weight: Tensor, generator: torch.Generator, **_) -> Tensor:
 
 
 def _bn_scale(model: nn.Module, live: dict[str, Tensor], **_) -> dict[str, Tensor]:
-    norms = norms_behind(model)
-    scales = {name: [norm.weight for norm in norms.get(name, ()) if norm.weight is not None] for name in live}
-    if unfit := [name for name, found in scales.items() if [scale.shape for scale in found] != [live[name].shape]]:
+    scales = {
+        name: [norm.weight[at] for norm, at in norms.items() if getattr(norm, "weight", None) is not None]
+        for name, norms in _norms_behind(model, live).items()
+    }
+    if unfit := [name for name, found in scales.items() if len(found) != 1]:
         raise ValueError(
             f"criterion 'bn_scale' needs one normalisation with a scale for each channel behind each layer; {unfit} have "
             "none, or several. Choose another criterion, or name them in ignored_layers."
@@ -158,53 +173,64 @@ def _bn_scale(model: nn.Module, live: dict[str, Tensor], **_) -> dict[str, Tenso
     return {name: scales[name][0][stays].abs() for name, stays in live.items()}
 
 
+def _norms_behind(model: nn.Module, live: dict[str, Tensor]) -> dict[str, dict[nn.Module, list[int]]]:
+    """{layer: {normalisation of ``model`` that takes its outputs: the entries of its channels}}."""
+    flow = groups_of(model).flow
+    return {name: {model.get_submodule(norm): at for norm, at in flow.norms_of(name).items()} for name in live}
+
+
 @torch.no_grad()
 def _activation_attention(
     model: nn.Module,
     live: dict[str, Tensor],
     data: ImageData,
-    images: int,
+    num_images: int,
     power: float,
     generator: torch.Generator,
     **_,
 ) -> dict[str, Tensor]:
     plain = unmask(model).eval()
-    norms = norms_behind(plain)
     sums: dict[str, Tensor] = {}
 
-    def add_up(name):
+    def add_up(name, channels, dim_of):
         def hook(module, inputs, output):
-            sums[name] = sums.get(name, 0) + output.relu().sum(dim=0)
+            through = output.relu().float().movedim(dim_of(output), 1)[:, channels]  # (images, channels, …)
+            sums[name] = sums.get(name, 0) + through.sum(dim=0)
 
         return hook
 
-    for name in live:  # what goes into the ReLU: the layer's output, or that of the normalisation behind it
-        norms.get(name, [plain.get_submodule(name)])[-1].register_forward_hook(add_up(name))
-    device = next(plain.parameters()).device
-    chosen = torch.randperm(len(data.train.labels), generator=generator)[:images]
-    for batch in chosen.split(100):
-        plain(data.normalize(data.train.images[batch].to(device)))
-    means = {name: total.reshape(len(total), -1) / len(chosen) for name, total in sums.items()}  # (channels, positions)
-    return {name: (means[name] ** power).mean(dim=1)[stays.to(device)] for name, stays in live.items()}
+    hand_on(model, plain)
+    for name, norms in _norms_behind(plain, live).items():
+        # What goes into the ReLU: the layer's output, or that of the normalisation behind it.
+        layer = plain.get_submodule(name)
+        seen, channels = list(norms.items())[-1] if norms else (layer, slice(None))
+        dim_of = (lambda output: 1) if norms else functools.partial(channel_dim, layer)
+        seen.register_forward_hook(add_up(name, channels, dim_of))
+    calibration = data.sample(num_images, generator)
+    for images in calibration.images.split(100):
+        plain(network_inputs(plain, data, images))
+    # (channels, positions)
+    means = {name: total.reshape(len(total), -1) / len(calibration.labels) for name, total in sums.items()}
+    return {name: (means[name] ** power).mean(dim=1)[stays.to(means[name].device)] for name, stays in live.items()}
 
 
 @torch.enable_grad()
 def _taylor(
-    model: nn.Module, live: dict[str, Tensor], data: ImageData, images: int, generator: torch.Generator, **_
+    model: nn.Module, live: dict[str, Tensor], data: ImageData, num_images: int, generator: torch.Generator, **_
 ) -> dict[str, Tensor]:
     plain = unmask(model).eval()  # a copy, so that nobody's gradients are touched
     plain.requires_grad_(True)  # frozen layers are scored too
     layers = [plain.get_submodule(name) for name in live]
     parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias) if parameter is not None]
     device = parameters[0].device
-    batches = torch.randperm(len(data.train.labels), generator=generator)[:images].split(100)
+    calibration = data.sample(num_images, generator)
+    batches = list(zip(calibration.images.split(100), calibration.labels.split(100), strict=True))
     scores = {name: torch.zeros(len(stays), device=device) for name, stays in live.items()}
-    for batch in batches:
-        inputs = data.normalize(data.train.images[batch].to(device))
-        loss = F.cross_entropy(plain(inputs), data.train.labels[batch].to(device))
+    for images, labels in batches:
+        loss = F.cross_entropy(plain(network_inputs(plain, data, images)).float(), labels.to(device))
         gradient = dict(zip(parameters, torch.autograd.grad(loss, parameters), strict=True))
         for layer, score in zip(layers, scores.values(), strict=True):
-            change = (gradient[layer.weight] * layer.weight).flatten(1).sum(dim=1)
+            change = filters(layer, gradient[layer.weight] * layer.weight).float().sum(dim=1)
             if layer.bias is not None:
                 change = change + gradient[layer.bias] * layer.bias
             score += change.detach() ** 2 / len(batches)

@@ -3,45 +3,41 @@
 import torch
 from torch import Tensor, nn
 
-from ..networks.inference import evaluating
-from ..networks.models import ArticleNet, architecture_of, layers_with_channels, rebuild
-from .groups import dependency_graph, outputs_of
-from .masks import live_channels, mask_weights, masks_of, unmask, weight_masks_of
-
-TOLERANCE = 1e-3  # of the largest output: what rounding may change, and far below what a wrong cut does
+from ..networks.models import ArticleNet, architecture_of, rebuild
+from .cutting import TOLERANCE, cut, disagreement
+from .groups import groups_of, inputs_that_fit
+from .masks import mask_weights
+from .silence import live_channels, unmask, weight_masks_of
 
 
 @torch.no_grad()
-def remove(masked: nn.Module, example_inputs: Tensor | None = None) -> nn.Module:
+def remove(masked: nn.Module, example_inputs=None, *, check: bool = True) -> nn.Module:
     """Return a new, smaller network with the outputs of ``masked``, whose silent channels are gone.
 
     A channel that is cut from one layer's outputs must be cut from the next layer's inputs as well, and from every layer
     that is tied to it by an addition or a depthwise convolution; it goes if it is silent in all of them (``couple`` makes
-    sure of that) and stays otherwise. Channels of and before a grouped convolution stay, and so do the neurons of the output
-    layer. Masks on single weights go along.
+    sure of that) and stays otherwise. The channels of layers that ``unprunable`` names stay too. Masks on single weights go
+    along.
 
-    ``example_inputs``: normalised images (N, channels, height, width), with which the forward pass is followed; an
-    ``ArticleNet`` does without. The new network is of the same class, has no masks on channels, and its modules are in the
-    mode (training or not) that they had. It has new parameters: make the optimiser from them.
+    ``example_inputs``: a small batch of what ``masked`` takes, to follow its forward pass and to compare the two networks: a
+    tensor, a tuple (handed over as several arguments) or a dictionary (as keyword arguments). None tries inputs that the
+    first layer takes; an ``ArticleNet`` does without. ``check=False`` leaves the comparison out, which saves two passes.
 
-    Raises ValueError if the output layer is masked, if the masks leave a layer no weight at all, if ``example_inputs`` are
-    needed and missing, or if the smaller network would not compute the same: where a channel goes through something that
-    makes 0 another number, such as a sigmoid, it is not silent.
+    The new network is of the same class, has no masks on channels, and its modules are in the mode (training or not) that
+    they had. It has new parameters: make the optimiser from them.
+
+    Raises ValueError if the masks leave a layer no weight at all, if the outputs of the smaller network differ by more than
+    1e-4 of the largest, and as ``unprunable`` does.
     """
     live, single = live_channels(masked), weight_masks_of(masked)
-    output = list(live)[-1]
-    if output in masks_of(masked):
-        raise ValueError(f"the output layer {output!r} is masked; its neurons are the classes and cannot be removed")
-    if type(masked) is ArticleNet:
+    if type(masked) is ArticleNet and live["fc2"].all():
         small, single = _cut_article_net(unmask(masked), live, single)
-    elif example_inputs is None:
-        raise ValueError(f"example_inputs are needed to follow the forward pass of {type(masked).__name__}")
     else:
-        small = _cut_by_graph(unmask(masked), live, example_inputs)
-        if single:
-            small_masks = _cut_by_graph(_masks_as_weights(masked, single), live, example_inputs)
-            single = {name: small_masks.get_submodule(name).weight.bool() for name in single}
-        _check_the_same(masked, small, example_inputs)
+        groups, small = groups_of(masked, example_inputs), unmask(masked)
+        single = cut(small, groups.flow, groups.gone(live), single)
+        if check:
+            example_inputs = inputs_that_fit(small) if example_inputs is None else example_inputs
+            _check_the_same(masked, small, example_inputs)
     if empty := [name for name, keep in single.items() if not keep.any()]:
         raise ValueError(f"the masks on channels and those on single weights together leave {empty} no weight")
     return mask_weights(small, single) if single else small
@@ -70,46 +66,15 @@ def _cut_article_net(
     return small.train(plain.training), {name: keep[cuts[name][0]][:, cuts[name][1]] for name, keep in single.items()}
 
 
-def _cut_by_graph(plain: nn.Module, live: dict[str, Tensor], example_inputs: Tensor) -> nn.Module:
-    """Cut from ``plain`` what is silent in all layers of its group, by the dependency graph of Torch-Pruning."""
-    trained = {name: parameter.requires_grad for name, parameter in plain.named_parameters()}
-    names = {layer: name for name, layer in layers_with_channels(plain).items()}
-    with evaluating(plain):
-        graph = dependency_graph(plain, example_inputs)
-        for group in list(graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear])):
-            if any(map(_is_grouped, (item.dep.target.module for item in group))):
-                continue
-            root, channels = group[0].dep.target.module, len(group[0].idxs)
-            gone = torch.ones(channels, dtype=torch.bool)
-            for layer, indices, roots in outputs_of(group, graph):
-                if layer in names:
-                    gone[roots] &= ~live[names[layer]].cpu()[indices]
-            if gone.any():
-                graph.get_pruning_group(root, group[0].dep.handler, gone.nonzero().flatten().tolist()).prune()
-    for name, parameter in plain.named_parameters():
-        parameter.requires_grad_(trained[name])
-    return plain
-
-
-def _is_grouped(layer: nn.Module) -> bool:
-    """A convolution in groups of several channels, which would no longer be equally large; not a depthwise one."""
-    groups = getattr(layer, "groups", 1)
-    return groups > 1 and not groups == layer.in_channels == layer.out_channels
-
-
-def _masks_as_weights(masked: nn.Module, single: dict[str, Tensor]) -> nn.Module:
-    """A network whose weights say what the masks on single weights keep, 1 or 0; cut like the other, it gives its masks."""
-    marked = unmask(masked)
-    for name, keep in single.items():
-        marked.get_submodule(name).weight.copy_(keep)
-    return marked
-
-
-def _check_the_same(masked: nn.Module, small: nn.Module, example_inputs: Tensor) -> None:
-    with evaluating(masked, small):
-        before, after = masked(example_inputs), small(example_inputs)
-    if (before - after).abs().max() > TOLERANCE * before.abs().max().clamp(min=1.0):
+def _check_the_same(masked: nn.Module, small: nn.Module, example_inputs) -> None:
+    try:
+        apart = disagreement(masked, small, example_inputs)
+    except Exception as error:  # whatever a foreign forward pass raises
         raise ValueError(
-            "masked cannot be cut: without its silent channels it would compute something else, by up to "
-            f"{(before - after).abs().max():.2g}. Do they pass through something that makes 0 another number?"
+            f"the forward pass of {type(masked).__name__}, or of what is left of it, fails for example_inputs: {error}"
+        ) from error
+    if not apart <= TOLERANCE:
+        raise ValueError(
+            f"masked cannot be cut: without its silent channels it would compute something else, by {apart:.2g} of the "
+            "largest output. Name the layers whose channels go through something unusual in ignored_layers"
         )

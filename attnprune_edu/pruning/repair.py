@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.images import ImageData, Images
-from ..networks.dataflow import layers_before_relu
 from ..networks.inference import evaluating, fast_layout, predict
-from .masks import before_masks, live_channels, masks_of, weight_masks_of
+from .groups import groups_of
+from .silence import before_masks, live_channels, masks_of, weight_masks_of
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
 FEW = 10  # images are enough to see whether the inputs reaching a layer have changed
@@ -84,7 +84,7 @@ def repair(
     layout = fast_layout(dense, data)
     batches = [data.normalize(b.to(device)).contiguous(memory_format=layout) for b in calibration.images.split(BATCH)]
     few = batches[0][:FEW]
-    before_relu = layers_before_relu(dense)
+    before_relu = groups_of(dense, few).flow.before_relu
     with evaluating(repaired):
         chosen = {
             name: [_draw_positions(output, positions, generator) for _ in batches]

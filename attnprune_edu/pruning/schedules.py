@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from ..data.images import ImageData
 from ..networks.inference import accuracy
+from ..networks.models import width
 from ..networks.training import fine_tune
-from .groups import couple, coupled_layers
+from .groups import couple, groups_of
 from .importance import Criterion, prunable_layers, score
-from .masks import live_channels, mask, mask_
+from .masks import mask, mask_
 from .removal import remove
 from .repair import repair
+from .silence import live_channels
 from .thresholds import keep_by_ratio
 
 SHAPES = ("linear", "cubic")
@@ -34,6 +36,11 @@ def ratio_schedule(pruning_ratio: float, stages: int, shape: str = "linear") -> 
         raise ValueError(f"shape must be 'linear' or 'cubic', got {shape!r}")
     left = [1 - stage / stages for stage in range(1, stages + 1)]
     return [pruning_ratio * (1 - (share if shape == "linear" else share**3)) for share in left]
+
+
+def example_of(data: ImageData) -> Tensor:
+    """A small batch of normalised images (2, channels, height, width), to follow a network with."""
+    return data.normalize(data.validation.images[:2])
 
 
 class Pruned(NamedTuple):
@@ -74,7 +81,7 @@ def prune_in_stages(
     ratios = ratio_schedule(pruning_ratio, stages, shape)
     if epochs < stages:
         raise ValueError(f"epochs must be at least the number of stages, {stages}, so that each has one; got {epochs}")
-    widths = channels_of(model)
+    widths = channels_of(model, example_of(data))
     rows = []
     for number, ratio in enumerate(ratios):
         start = time.perf_counter()
@@ -99,8 +106,8 @@ class AttentionPruner:
 
     After the first ``epochs`` epochs ``pruning_ratio`` of the channels are silent, a little more after each, as
     ``ratio_schedule`` says; what training is left then fine-tunes. The network gets its masks in place and keeps them, so
-    nothing comes back. ``criterion`` is a name that ``importance`` knows and that needs no data, or a function of the model.
-    Adds ``pruning_ratio`` to the row of each epoch. Use a new one for each training.
+    nothing comes back. Coupled layers lose the same channels. ``criterion`` is a name that ``importance`` knows and that
+    needs no data, or a function of the model. Adds ``pruning_ratio`` to the row of each epoch. Use a new one for each training.
     """
 
     def __init__(
@@ -120,13 +127,13 @@ class AttentionPruner:
         """Prune ``model`` to the share of epoch ``row["epoch"]``."""
         row["pruning_ratio"] = self.ratios[min(row["epoch"], len(self.ratios)) - 1]
         if row["epoch"] <= len(self.ratios):
-            scores = score(model, self.criterion, seed=self.seed)
+            scores = couple(score(model, self.criterion, seed=self.seed), groups_of(model).names)
             mask_(model, _keep_of_widths(model, scores, channels_of(model), row["pruning_ratio"], self.scope))
 
 
-def channels_of(model: nn.Module) -> dict[str, int]:
+def channels_of(model: nn.Module, example_inputs=None) -> dict[str, int]:
     """Return {name: number of channels, silent ones included} of every prunable layer."""
-    return {name: len(layer.weight) for name, layer in prunable_layers(model).items()}
+    return {name: width(layer) for name, layer in prunable_layers(model, example_inputs=example_inputs).items()}
 
 
 def prune_to(
@@ -148,7 +155,7 @@ def prune_to(
     masked = masked_to(model, data, pruning_ratio, widths, criterion, seed=seed, **how)
     if repaired:
         masked = repair(masked, data, dense=model, seed=seed)
-    return remove(masked, data.normalize(data.validation.images[:2])) if removed else masked
+    return remove(masked, example_of(data)) if removed else masked
 
 
 def masked_to(
@@ -162,7 +169,8 @@ def masked_to(
     seed: int = 0,
 ) -> nn.Module:
     """Do the first part of ``prune_to``: score, couple, choose, mask."""
-    scores = couple(score(model, criterion, data, seed), coupled_layers(model, data.image_shape))
+    groups = groups_of(model, example_of(data))
+    scores = couple(score(model, criterion, data, seed), groups.names)
     return mask(model, _keep_of_widths(model, scores, widths, pruning_ratio, scope))
 
 

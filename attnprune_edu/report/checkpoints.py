@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..networks.models import ARCHITECTURES, architecture_of, rebuild
 from ..pruning.masks import mask, mask_weights
-from ..pruning.masks import masks_of, unmask, weight_masks_of
+from ..pruning.silence import masks_of, unmask, weight_masks_of
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 SHIPPED = ("article-net", "resnet20")  # each for CIFAR-10 and for the embedded set

@@ -10,7 +10,7 @@ from torch.utils.benchmark import Timer
 
 from ..data.images import ImageData
 from ..networks.inference import device_of, evaluating, fast_layout, floating_type, network_inputs, predict_classes
-from ..pruning.masks import unmask
+from ..pruning.silence import unmask
 from .checkpoints import stored_bytes
 from .macs import count_macs
 from .memory import peak_memory

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..data.images import ImageData
 from ..networks.inference import call
-from ..pruning.masks import unmask
+from ..pruning.silence import unmask
 from .checkpoints import atomic_write
 
 STRUCTURE = "attnprune_edu.outputs"  # the key in the file's metadata under which the structure of the outputs stands

@@ -9,7 +9,7 @@ import torch
 import attnprune_edu as ap
 from attnprune_edu.experiments import guarantee
 from attnprune_edu.experiments.guarantee import _next_ratio
-from attnprune_edu.pruning.masks import masks_of
+from attnprune_edu.pruning.silence import masks_of
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ def test_activation_attention_by_hand(tiny_model, tiny_data):
         hidden = tiny_model.fc1(
             tiny_model.pool(tiny_model.conv2(tiny_model.pool(tiny_model.conv1(inputs).relu())).relu()).flatten(1)
         )
-    found = ap.importance(tiny_model, "activation_attention", data=tiny_data, images=len(inputs), power=3)
+    found = ap.importance(tiny_model, "activation_attention", data=tiny_data, num_images=len(inputs), power=3)
     assert torch.allclose(found["conv1"], (maps**3).mean(dim=(1, 2)), rtol=1e-4)
     assert torch.allclose(found["fc1"], hidden.relu().mean(dim=0) ** 3, rtol=1e-4)
     with pytest.raises(ValueError, match="'activation_attention' needs the argument data"):
@@ -109,7 +109,7 @@ def test_activation_attention_looks_behind_the_normalisation(tiny_data):
     model.eval()[1].bias.data.uniform_(-2, 1)
     with torch.no_grad():
         maps = model[:3](inputs).mean(dim=0)
-    found = ap.importance(model, "activation_attention", data=tiny_data, images=len(inputs))
+    found = ap.importance(model, "activation_attention", data=tiny_data, num_images=len(inputs))
     assert torch.allclose(found["0"], (maps**2).mean(dim=(1, 2)), rtol=1e-4)
     found = ap.importance(
         ap.mask(model, {"0": torch.tensor([True, False, True, True])}), "activation_attention", data=tiny_data
@@ -119,7 +119,7 @@ def test_activation_attention_looks_behind_the_normalisation(tiny_data):
 
 def test_taylor_is_the_change_of_the_loss_when_a_channel_shrinks(tiny_model, tiny_data):
     """d loss / d scale of the channel's output, because that output is Σ w x + b; and nobody's gradients are touched."""
-    values = ap.importance(tiny_model, "taylor", data=tiny_data, images=60)["conv2"]
+    values = ap.importance(tiny_model, "taylor", data=tiny_data, num_images=60)["conv2"]
     scale = torch.ones(6, 1, 1, requires_grad=True)
     hook = tiny_model.conv2.register_forward_hook(lambda layer, inputs, output: output * scale)
     nn.functional.cross_entropy(tiny_model(tiny_data.normalize(tiny_data.train.images)), tiny_data.train.labels).backward()
@@ -130,12 +130,12 @@ def test_taylor_is_the_change_of_the_loss_when_a_channel_shrinks(tiny_model, tin
     assert tiny_model.conv1.weight.grad is None
     tiny_model.conv1.requires_grad_(False)
     with torch.no_grad():
-        frozen = ap.importance(tiny_model, "taylor", data=tiny_data, images=60)["conv2"]
+        frozen = ap.importance(tiny_model, "taylor", data=tiny_data, num_images=60)["conv2"]
     assert torch.equal(frozen, values) and not tiny_model.conv1.weight.requires_grad
     with pytest.raises(ValueError, match="'taylor' needs the argument data"):
         ap.importance(tiny_model, "taylor")
-    with pytest.raises(ValueError, match="images must be at least 1, got 0"):
-        ap.importance(tiny_model, "taylor", data=tiny_data, images=0)
+    with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
+        ap.importance(tiny_model, "taylor", data=tiny_data, num_images=0)
 
 
 @on_any_network

@@ -1,13 +1,14 @@
 import pytest
 import torch
-from conftest import trained_norms
+from conftest import Network, trained_norms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 import attnprune_edu as ap
 from attnprune_edu.networks.models import layers_with_channels
-from attnprune_edu.pruning.masks import masks_of, weight_masks_of
+from attnprune_edu.pruning import removal
+from attnprune_edu.pruning.silence import masks_of, weight_masks_of
 
 NETWORKS = {
     "ResNet20": (lambda: ap.ResNet20(), 32),
@@ -137,18 +138,28 @@ def test_one_image_is_enough_to_follow_a_network_that_also_runs_without_a_batch(
 def test_grouped_convolutions_keep_their_channels():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 1, groups=2), nn.Flatten(), nn.Linear(6 * 36, 3))
-    masked = ap.mask(model, {"0": torch.tensor([True, False, True, True]), "2": torch.tensor([True] * 5 + [False])})
     images = torch.randn(2, 3, 8, 8)
-    small = ap.remove(masked, images)
+    assert ap.unprunable(model, images).keys() == {"0", "2", "4"}
+    with pytest.raises(ValueError, match="no prunable layer"):
+        ap.importance(model, example_inputs=images)
+
+
+def test_the_check_measures_against_the_outputs_own_size():
+    """Behind a softmax over many classes all outputs are tiny, and a wrong cut changes them all the same."""
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2000), nn.Softmax(1)]
+    model, images = nn.Sequential(*layers), torch.randn(2, 3, 8, 8)
+    masked = ap.mask(model, {"0": torch.tensor([True, False, True, True])}, example_inputs=images)
+    assert ap.remove(masked, images)[0].out_channels == 3
     with torch.no_grad():
-        assert (masked(images) - small(images)).abs().max() < 1e-5
-
-
-def test_what_is_not_silent_behind_its_activation_is_not_cut():
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid(), nn.Flatten(), nn.Linear(4 * 36, 3))
-    masked = ap.mask(model, {"0": torch.tensor([True, False, True, True])})
-    with pytest.raises(ValueError, match="makes 0 another number"):
-        ap.remove(masked, torch.randn(2, 3, 8, 8))
+        assert masked(images).max() < 0.01
+    small = ap.remove(masked, images, check=False)
+    masked[1] = small[1] = nn.Sigmoid()  # now 0 becomes ½
+    with pytest.raises(ValueError, match=r"masked cannot be cut: .* of the largest output"):
+        removal._check_the_same(masked, small, images)
+    torch.nn.init.constant_(model[3].bias, torch.nan)
+    masked = ap.mask(model, {"0": torch.tensor([True, False, True, True])}, example_inputs=images)
+    with pytest.raises(ValueError, match="masked cannot be cut"):
+        ap.remove(masked, images)
 
 
 def test_frozen_parameters_and_modes_are_kept_in_any_network():
@@ -214,7 +225,9 @@ def test_removed_network_keeps_the_type_of_its_weights(tiny_model, keep):
 
 
 def test_remove_says_what_it_cannot_do(tiny_model):
-    with pytest.raises(ValueError, match="example_inputs are needed to follow the forward pass of Linear"):
-        ap.remove(torch.nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="fc2"):
+    with pytest.raises(ValueError, match="'fc2', which cannot be removed: its channels reach the outputs"):
         ap.remove(ap.mask(tiny_model, {"fc2": torch.tensor([True, False, True])}))
+    model = Network(lambda net, x: net.head(net.conv(x)), conv=nn.Conv2d(3, 4, 1), head=nn.Conv2d(4, 2, 1))
+    masked = ap.mask(model, {"conv": torch.tensor([True, False, True, True])})
+    with pytest.raises(ValueError, match="fails for example_inputs"):
+        ap.remove(masked, (torch.randn(2, 3, 8, 8), torch.randn(2)))

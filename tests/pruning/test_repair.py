@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import attnprune_edu as ap
-from attnprune_edu.pruning.masks import masks_of
 from attnprune_edu.pruning.repair import _solve
+from attnprune_edu.pruning.silence import masks_of
 
 
 @pytest.fixture(scope="module")

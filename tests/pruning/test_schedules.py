@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import attnprune_edu as ap
-from attnprune_edu.pruning.masks import masks_of
 from attnprune_edu.pruning.schedules import channels_of
+from attnprune_edu.pruning.silence import masks_of
 
 
 def kept(model):
@@ -114,8 +114,18 @@ def test_what_is_silent_is_no_candidate_any_more(tiny_model, tiny_data, criterio
     assert sum((channels_of(pruned) if removed else kept(pruned)).values()) == 12
     masked = ap.prune_in_stages(tiny_model, tiny_data, 0.4, **how | {"criterion": by_hand, "removed": False}).model
     assert "fc2" not in masks_of(masked), "the classes are safe, whatever a criterion says"
-    with pytest.raises(ValueError, match=r"criterion scored \['fc2'\], but the prunable layers"):
-        ap.train(tiny_model, tiny_data, 1, callbacks=[ap.AttentionPruner(0.5, 1, criterion=by_hand)], progress=False)
+    ap.train(tiny_model, tiny_data, 1, callbacks=[ap.AttentionPruner(0.5, 1, criterion=by_hand)], progress=False)
+    assert masks_of(tiny_model).keys() == {"conv1", "conv2", "fc1"}
+
+
+def test_the_pruner_couples_layers_like_every_other_way(tiny_data):
+    torch.manual_seed(0)
+    model = ap.ResNet20((4, 4, 4), ((4,) * 3,) * 3, num_classes=3)
+    ap.train(model, tiny_data, 1, callbacks=[ap.AttentionPruner(0.5, 1)], batch_size=10, progress=False)
+    masks = masks_of(model)
+    for group in ap.coupled_layers(model, tiny_data.image_shape):
+        assert all(torch.equal(masks[name], masks[group[0]]) and masks[name].sum() == 2 for name in group)
+    assert ap.remove(model, tiny_data.normalize(tiny_data.test.images[:2])).architecture["stage_channels"] == [2, 2, 2]
 
 
 def test_the_pruner_prunes_after_each_epoch_and_nothing_comes_back(tiny_model, tiny_data):
