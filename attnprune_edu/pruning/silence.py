@@ -1,0 +1,100 @@
+"""Silence: how a network holds its masks, and how to read them or to have a plain network again.
+
+A mask is a parametrisation (``torch.nn.utils.parametrize``): whoever reads ``layer.weight``, the forward pass included, gets
+zeros in place of what is pruned, whatever an optimiser does to the numbers behind. That is why zeros cannot revive.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ..networks.models import layers_with_channels, width
+
+
+class ChannelMask(nn.Module):
+    """Passes on the channels where ``keep`` (channels,) is True and puts zeros in place of the others.
+
+    ``dim``: the dimension that counts channels, of tensors that have several.
+    """
+
+    def __init__(self, keep: Tensor, dim: int = 0):
+        super().__init__()
+        self.register_buffer("keep", keep.clone())
+        self.dim = dim
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        """Mask ``tensor``, whose size along ``dim`` is the number of channels."""
+        shape = [1] * tensor.ndim
+        shape[self.dim if tensor.ndim > 1 else 0] = -1
+        # Not a product: zero times a weight that has run off to infinity would be NaN.
+        return torch.where(self.keep.view(shape), tensor, 0.0)
+
+
+class WeightMask(nn.Module):
+    """Passes on the single weights where ``keep`` is True; ``keep`` has the shape of the layer's weight."""
+
+    def __init__(self, keep: Tensor):
+        super().__init__()
+        self.register_buffer("keep", keep.clone())
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        """Mask ``tensor``, which has the shape of ``keep``."""
+        return torch.where(self.keep, tensor, 0.0)
+
+
+def masks_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return {layer name: bool (channels,)} of the channel masks on ``model``, empty if it has none."""
+    return _kept(model, ChannelMask)
+
+
+def live_channels(model: nn.Module) -> dict[str, Tensor]:
+    """Return {layer name: bool (channels,)}, True where no mask silences the channel, for every layer with channels."""
+    masks = masks_of(model)
+    return {
+        name: masks[name] if name in masks else torch.ones(width(layer), dtype=torch.bool, device=layer.weight.device)
+        for name, layer in layers_with_channels(model).items()
+    }
+
+
+def weight_masks_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return {layer name: bool, the weight's shape} of the masks on single weights of ``model``, empty if it has none."""
+    return _kept(model, WeightMask)
+
+
+def unmask(model: nn.Module) -> nn.Module:
+    """Return a plain copy of ``model`` that computes the same: what is pruned is ordinary zeros, nothing holds them."""
+    return _without_masks(model, lambda layer, name: getattr(layer, name))
+
+
+def before_masks(model: nn.Module) -> nn.Module:
+    """Return a plain copy of ``model`` with the weights behind its masks: right after ``mask``, the network before it."""
+    return _without_masks(model, lambda layer, name: layer.parametrizations[name].original)
+
+
+def mask_on(module: nn.Module, *kinds: type) -> ChannelMask | WeightMask | None:
+    """The mask of one of these kinds on a module's weight; its bias shares the very same one."""
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    return next((step for step in module.parametrizations.weight if type(step) in kinds), None)
+
+
+def _without_masks(model: nn.Module, value) -> nn.Module:
+    masked = {name: module for name, module in model.named_modules() if mask_on(module, ChannelMask, WeightMask) is not None}
+    # A deep copy takes what the memo names as already copied: the masks, which are most of the work, stay behind.
+    plain = copy.deepcopy(model, {id(module.parametrizations): None for module in masked.values()})
+    for name, module in masked.items():
+        copied = plain.get_submodule(name)
+        # torch's remove_parametrizations would edit the module's class, which a deep copy shares with its original.
+        copied.__class__ = type(module).__base__
+        del copied.parametrizations
+        for part, masks in module.parametrizations.items():
+            tensor = value(module, part).detach().clone()
+            copied.register_parameter(part, nn.Parameter(tensor, requires_grad=masks.original.requires_grad))
+    return plain
+
+
+def _kept(model: nn.Module, kind: type) -> dict[str, Tensor]:
+    found = {name: mask_on(layer, kind) for name, layer in layers_with_channels(model).items()}
+    return {name: layer_mask.keep.clone() for name, layer_mask in found.items() if layer_mask is not None}
