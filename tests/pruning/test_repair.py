@@ -114,10 +114,15 @@ def test_a_bias_goes_into_the_normalisation_only_where_nothing_else_sees_it(tiny
     assert torch.equal(ap.repair(masked, tiny_data).norm.running_mean, model.norm.running_mean)
 
 
+def labelled_by(model, data):
+    """``data`` with all that ``model`` says about its training images taken for right."""
+    labels = ap.predict(model, data, data.train.images).argmax(dim=1)
+    return dataclasses.replace(data, train=data.train._replace(labels=labels))
+
+
 def test_where_repair_would_cost_accuracy_the_network_comes_back_with_a_warning(trained, tiny_data):
     masked = ap.mask(trained, ap.keep_by_ratio(ap.importance(trained, "random"), 0.75))
-    labels = ap.predict(masked, tiny_data, tiny_data.train.images).argmax(dim=1)  # all that masked says is right
-    data = dataclasses.replace(tiny_data, train=tiny_data.train._replace(labels=labels))
+    data = labelled_by(masked, tiny_data)
     with pytest.warns(
         UserWarning, match=r"after the repair \d+ of 54 calibration images .* before it 54; masked is returned"
     ):
@@ -232,7 +237,8 @@ def test_a_frozen_norm_stays_frozen(tiny_data):
     model[1].eval()
     masked = ap.mask(model, {"0": torch.tensor([True, True, False, True])})
     modes = [module.training for module in masked.modules()]
-    repaired = ap.repair(masked, tiny_data)
+    repaired = ap.repair(masked, labelled_by(model, tiny_data))
+    assert not torch.equal(repaired[4].weight, masked[4].weight)
     assert [module.training for module in masked.modules()] == [module.training for module in repaired.modules()] == modes
 
 
