@@ -1,6 +1,8 @@
 """The package is a house of floors: a module imports only from floors below its own, and never in a circle."""
 
 import ast
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -73,3 +75,20 @@ def test_a_module_never_hides_behind_a_public_function_of_its_name():
     for name in ap.__all__:
         as_module = [path for path in (PACKAGE / f"{name}.py", PACKAGE / name) if path.exists()]
         assert bool(as_module) == (type(getattr(ap, name)).__name__ == "module"), name
+
+
+def test_importing_the_package_loads_only_what_every_lesson_needs():
+    code = "import sys, attnprune_edu; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "torch" in loaded
+    assert not {"IPython", "ipywidgets", "matplotlib", "pandas", "pooch", "scipy", "torchvision"} & set(loaded)
+
+
+def test_what_is_public_can_be_had_at_once_and_one_by_one():
+    code = "from attnprune_edu import *; import attnprune_edu.pruning.importance as module; print(type(module), importance)"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert answer.startswith("<class 'module'> <function importance")
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        _ = ap.nothing_of_the_kind

@@ -1,0 +1,85 @@
+"""The public names: each is imported when somebody first asks for it (``lazy_loader`` reads this file)."""
+
+from . import checks as checks, plots as plots, widgets as widgets
+from .data.images import (
+    ImageData as ImageData,
+    Images as Images,
+    load_data as load_data,
+)
+from .experiments.guarantee import prune_with_guarantee as prune_with_guarantee
+from .experiments.results import load_results as load_results
+from .experiments.sensitivity import sensitivity as sensitivity
+from .experiments.sweep import sweep as sweep
+from .networks.inference import (
+    accuracy as accuracy,
+    predict as predict,
+)
+from .networks.models import (
+    VGG as VGG,
+    ArticleNet as ArticleNet,
+    ResNet20 as ResNet20,
+)
+from .networks.training import (
+    Distillation as Distillation,
+    Rewind as Rewind,
+    fine_tune as fine_tune,
+    train as train,
+)
+from .plots import show as show
+from .pruning.attention import (
+    attention_scores as attention_scores,
+    attention_weights as attention_weights,
+    normalize as normalize,
+)
+from .pruning.groups import (
+    couple as couple,
+    coupled_layers as coupled_layers,
+    unprunable as unprunable,
+)
+from .pruning.guest import AttentionImportance as AttentionImportance
+from .pruning.importance import importance as importance
+from .pruning.masks import (
+    mask as mask,
+    mask_ as mask_,
+    mask_weights as mask_weights,
+    prune_network as prune_network,
+    sparsity as sparsity,
+)
+from .pruning.removal import remove as remove
+from .pruning.repair import repair as repair
+from .pruning.schedules import (
+    AttentionPruner as AttentionPruner,
+    prune_in_stages as prune_in_stages,
+    ratio_schedule as ratio_schedule,
+)
+from .pruning.thresholds import (
+    keep_by_ratio as keep_by_ratio,
+    threshold_as_printed as threshold_as_printed,
+    threshold_at as threshold_at,
+    threshold_by_budget as threshold_by_budget,
+    threshold_by_quantile as threshold_by_quantile,
+    threshold_by_ratio as threshold_by_ratio,
+    threshold_top_k_mean as threshold_top_k_mean,
+)
+from .quizzes import quiz as quiz
+from .report.checkpoints import (
+    load_model as load_model,
+    save_model as save_model,
+)
+from .report.evaluation import (
+    compare as compare,
+    confusion as confusion,
+    count_macs as count_macs,
+    count_params as count_params,
+    evaluate as evaluate,
+    latency_ms as latency_ms,
+)
+from .report.onnx_export import (
+    OnnxNetwork as OnnxNetwork,
+    export_onnx as export_onnx,
+)
+from .report.uncertainty import (
+    mean_interval as mean_interval,
+    paired_difference as paired_difference,
+    wilson as wilson,
+)
