@@ -50,7 +50,7 @@ class _Digests:
     """
 
     def __init__(self):
-        # By id. The objects are kept alive, for a new one might get the id of an old one.
+        # By id. The objects stay referenced, for a new one might get the id of an old one.
         self.known: dict[int, tuple[Any, bytes | int]] = {}
         self.depth = 0
 

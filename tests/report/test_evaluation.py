@@ -56,7 +56,7 @@ def test_recall_counts_each_class_by_itself(tiny_data):
 def test_peak_memory_of_the_article_net_by_hand(tiny_data):
     model = ap.ArticleNet()
     images = torch.zeros(64, 3, 32, 32)
-    # The worst moment is the first ReLU, when its input and its output are both there.
+    # The peak is at the first ReLU, when its input and its output are both there.
     expected = 4 * (count_params(model) + images.numel() + 2 * 64 * 32 * 28 * 28)
     assert peak_memory(model, images) == expected
     small = ap.remove(ap.mask(model, ap.keep_by_ratio(ap.importance(model), 0.5)))
