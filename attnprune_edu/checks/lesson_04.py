@@ -101,7 +101,7 @@ def _amiss(train: Tensor, validation: Tensor, count: int, held_out: int) -> str 
 
 @exercise
 def recall_of_each_class(function) -> Verdict:
-    """A function (guesses, labels, classes) → of the pictures of each class, the share named rightly."""
+    """A function (guesses, labels, classes) → of the pictures of each class, the share classified correctly."""
     labels = torch.tensor([0, 1, 0, 0, 2, 1, 0, 0, 1, 0, 0, 2, 0, 1])  # 8, 4 and 2 pictures
     guesses = torch.tensor([0, 1, 0, 1, 2, 0, 0, 0, 0, 1, 0, 0, 0, 2])
     expected = torch.tensor([6 / 8, 1 / 4, 1 / 2])
@@ -116,7 +116,7 @@ def recall_of_each_class(function) -> Verdict:
     if recalls.shape != (3,):
         return wrong(f"for 3 classes the result should have the shape (3,); yours has {tuple(recalls.shape)}.")
     if equals(hits):
-        return wrong("you count the pictures named rightly. Divide by the number of pictures of that class.")
+        return wrong("you count the pictures that are classified correctly. Divide by the number of pictures of that class.")
     if not recalls.is_floating_point():
         return wrong(f"the result is of type {recalls.dtype}, and whole numbers cannot hold a share. Divide with `/`.")
     misconceptions = [
@@ -131,7 +131,7 @@ def recall_of_each_class(function) -> Verdict:
             return wrong(message)
     if not equals(expected):
         return wrong(
-            f"with 8, 4 and 2 pictures of the classes and 6, 1 and 1 named rightly it is {expected.tolist()}; "
+            f"with 8, 4 and 2 pictures of the classes and 6, 1 and 1 classified correctly it is {expected.tolist()}; "
             f"you give {[round(share, 4) for share in recalls.tolist()]}."
         )
     labels, guesses = torch.tensor([3, 0, 2, 1, 3, 1]), torch.tensor([3, 0, 1, 1, 0, 1])  # nothing is called 2

@@ -192,7 +192,7 @@ ARTICLE = {
         False,
         "it names no seed, and says of no number how much it varies from run to run.",
     ),
-    "a random baseline": (False, "it compares with nothing, and so not with channels drawn by lot either."),
+    "a random baseline": (False, "it compares with nothing, and so not with channels chosen at random either."),
     "the pruned shape from scratch": (False, "it trains no small network from the start to compare with."),
     "accuracy before and after fine-tuning": (
         False,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from . import shapes
 
-CIFAR10_VALIDATION = 5_000  # the last 5,000 of CIFAR-10's 50,000 training images, for everybody and for ever
+CIFAR10_VALIDATION = 5_000  # the last 5,000 of CIFAR-10's 50,000 training images, fixed for all users
 OTHER_VALIDATION_SHARE = 0.1  # of any other data set's training images, drawn with a fixed seed
 SOURCES = ("auto", "cifar10", "shapes")
 

@@ -35,15 +35,19 @@ def attention_scores(weights: Tensor, temperature: float = 1.0, *, signed: bool 
 
     Article, section 4.1, second equation. Arguments and errors are those of ``attention_weights``.
     """
-    alpha = attention_weights(weights, temperature, signed=signed, start_dim=start_dim)
-    return (alpha * (weights if signed else weights.abs())).flatten(start_dim).sum(dim=-1)
+    _check(weights, temperature, start_dim)
+    values = (weights if signed else weights.abs()).flatten(start_dim)  # (rows, entries of a row)
+    # Rounded to half precision, the weights of a long row may sum to more or less than 1 by far.
+    exact = values.to(torch.promote_types(values.dtype, torch.float32))
+    scores = (attention_weights(exact, temperature, signed=True, start_dim=start_dim) * exact).sum(dim=-1)
+    return scores.to(values.dtype).clamp(values.amin(dim=-1), values.amax(dim=-1))
 
 
 def normalize(scores: Tensor, method: str = "minmax") -> Tensor:
     """Put scores on a common scale. ``scores``: floating point (…, channels); each run along the last dimension by itself.
 
     - ``"sum"``: s_i / Σ_j s_j, as the article says (section 3.2, step 1). Positive scores become
-      shares that sum to 1. With mixed signs the sum may be 0, or negative, which would turn the order round: ValueError.
+      shares that sum to 1. With mixed signs the sum may be 0, or negative, which would reverse the order: ValueError.
     - ``"minmax"`` (our correction): (s_i − min) / (max − min), from 0 to 1 whatever the signs. Equal scores become 1.
 
     Neither changes which score is larger. Raises ValueError for another ``method``, NaN or infinite scores, or none at all;

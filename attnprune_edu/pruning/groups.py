@@ -150,9 +150,10 @@ def _refuse_wrappers(model: nn.Module) -> None:
     if isinstance(model, torch.jit.ScriptModule):
         raise ValueError("model is a TorchScript module, whose forward pass cannot be followed: hand over the original")
     for name, module in model.named_modules():
-        if hasattr(module, "weight_orig"):
+        if "weight" in vars(module) and isinstance(vars(module)["weight"], Tensor):  # no parameter: a hook writes it
+            how = "prune.remove(layer, 'weight')" if hasattr(module, "weight_mask") else "remove_weight_norm(layer)"
             raise ValueError(
-                f"layer {name!r} is under torch.nn.utils.prune or another old hook: call prune.remove(layer, 'weight') first"
+                f"the weight of {name!r} is computed from others by a hook of torch.nn.utils: fold it first, by {how}"
             )
 
 
@@ -161,13 +162,13 @@ def _computed_weights(plain: nn.Module) -> dict[str, str]:
     found = {}
     owners: dict[int, str] = {}
     for name, layer in layers_with_channels(plain).items():
-        if parametrize.is_parametrized(layer) or "weight" not in layer._parameters:
+        if parametrize.is_parametrized(layer, "weight"):
             steps = [
                 type(step).__name__.strip("_") for steps in getattr(layer, "parametrizations", {}).values() for step in steps
             ]
             found[name] = (
-                f"its weight is computed from others ({', '.join(steps) or 'by a hook'}): fold it first, with "
-                "torch.nn.utils.parametrize.remove_parametrizations or torch.nn.utils.remove_weight_norm"
+                f"its weight is computed from others ({', '.join(steps)}): fold it first, by "
+                "torch.nn.utils.parametrize.remove_parametrizations"
             )
         elif id(layer.weight) in owners:
             first = owners[id(layer.weight)]

@@ -18,9 +18,9 @@ def mask(model: nn.Module, keep: dict[str, Tensor], *, example_inputs=None) -> n
     """Return a copy of ``model`` in which the channels that ``keep`` drops are silent: weights and bias read as zero.
 
     ``keep``: {name of a convolution or Linear: bool (channels,)}, True where the channel stays. Layers that ``keep`` does
-    not name are untouched. Where all that flows into an entry of a normalisation is silent, its scale and shift are masked too:
-    otherwise its shift would make silent channels speak again. What was masked before stays masked. The copy holds its masks
-    through training, ``copy.deepcopy``, ``state_dict`` and ``save_model``.
+    not name are untouched. Where all that flows into an entry of a normalisation is silent, its scale and shift are masked
+    too: otherwise its shift would make silent channels speak again. What was masked before stays masked. The copy holds its
+    masks through training, ``copy.deepcopy``, ``state_dict`` and ``save_model``.
 
     ``example_inputs``: a small batch of what ``model`` takes, to follow its channels: a tensor, a tuple (handed over as
     several arguments) or a dictionary (as keyword arguments). None tries inputs that the first layer takes.

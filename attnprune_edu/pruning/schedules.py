@@ -107,7 +107,8 @@ class AttentionPruner:
     After the first ``epochs`` epochs ``pruning_ratio`` of the channels are silent, a little more after each, as
     ``ratio_schedule`` says; what training is left then fine-tunes. The network gets its masks in place and keeps them, so
     nothing comes back. Coupled layers lose the same channels. ``criterion`` is a name that ``importance`` knows and that
-    needs no data, or a function of the model. Adds ``pruning_ratio`` to the row of each epoch. Use a new one for each training.
+    needs no data, or a function of the model. Adds ``pruning_ratio`` to the row of each epoch. Use a new one for each
+    training.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Silence: how a network holds its masks, and how to read them or to have a plain network again.
 
 A mask is a parametrisation (``torch.nn.utils.parametrize``): whoever reads ``layer.weight``, the forward pass included, gets
-zeros in place of what is pruned, whatever an optimiser does to the numbers behind. That is why zeros cannot revive.
+zeros in place of what is pruned, whatever an optimiser does to the numbers behind. That is why no pruned weight becomes
+non-zero again.
 """
 
 import copy

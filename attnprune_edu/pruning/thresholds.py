@@ -33,7 +33,8 @@ def threshold_by_ratio(importance: dict[str, Tensor], pruning_ratio: float, scop
     """Drop the share ``pruning_ratio`` (0–1) of the channels, the least important ones.
 
     ``importance``: {layer name: (channels,)}. ``scope="local"`` drops this share of each layer, ``"global"`` of all layers
-    together, so that some layers lose more than others. The number dropped is rounded to the nearest whole number. θ is the
+    together, so that some layers lose more than others. The number dropped is rounded to the nearest whole number, a half to
+    the even one: 2.5 to 2, and 3.5 to 4. θ is the
     lowest importance that stays by the rule, infinite if none does; of equally important channels some may go and some stay.
 
     Raises ValueError or TypeError for a ratio outside 0–1, an unknown scope, NaN importance, or nothing to choose from.

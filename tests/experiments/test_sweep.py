@@ -102,10 +102,10 @@ def test_every_cell_is_what_it_would_be_by_hand(tiny_model, tiny_data):
 
 def test_repair_and_fine_tuning_come_after_pruning(train_tiny, tiny_data):
     model = train_tiny((8, 8), 20)
-    how = {"repaired": {"images": 50}, "epochs": 2, "split": "train", "lr": 0.005, "batch_size": 10, "progress": False}
+    how = {"repaired": {"num_images": 50}, "epochs": 2, "split": "train", "lr": 0.005, "batch_size": 10, "progress": False}
     row = ap.sweep({"net": model}, tiny_data, ["l1"], [0.6], **how).iloc[0]
     masked = ap.mask(model, ap.keep_by_ratio(ap.importance(model, "l1"), 0.6))
-    repaired = ap.repair(masked, tiny_data, images=50)
+    repaired = ap.repair(masked, tiny_data, num_images=50)
     assert row.pruned_accuracy == ap.accuracy(masked, tiny_data, "train")
     assert row.repaired_accuracy == ap.accuracy(repaired, tiny_data, "train")
     small = ap.remove(repaired)

@@ -1,8 +1,7 @@
 import pytest
 import torch
 from conftest import Network, trained_norms
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
 import attnprune_edu as ap

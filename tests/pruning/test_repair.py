@@ -5,8 +5,7 @@ import random as random_numbers
 import pytest
 import torch
 from conftest import trained_norms
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
 import attnprune_edu as ap

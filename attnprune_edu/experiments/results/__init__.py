@@ -5,9 +5,11 @@ Two are of earlier dense networks of ResNet20, which the package had at other co
 momentum, 120 epochs, 88.66 %; up to 105c9a1). The one that ships went on from the latter.
 """
 
-from importlib import resources
+import io
 
 import pandas as pd
+
+from ...data.shipped import read_shipped
 
 
 def load_results(name: str) -> pd.DataFrame:
@@ -15,10 +17,4 @@ def load_results(name: str) -> pd.DataFrame:
 
     Raises ValueError that lists the tables there are.
     """
-    folder = resources.files(__package__)
-    file = folder / f"{name}.csv"
-    if not file.is_file():
-        known = sorted(entry.name.removesuffix(".csv") for entry in folder.iterdir() if entry.name.endswith(".csv"))
-        raise ValueError(f"name must be one of {', '.join(map(repr, known))}, got {name!r}")
-    with file.open(encoding="utf-8") as lines:
-        return pd.read_csv(lines)
+    return pd.read_csv(io.StringIO(read_shipped(__package__, "name", name, ".csv")))
