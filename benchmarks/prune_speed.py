@@ -32,10 +32,9 @@ NETWORKS = {"ArticleNet": ap.ArticleNet, "ResNet20": ap.ResNet20}
 
 
 def ours(dense: nn.Module, inputs: Tensor) -> nn.Module:
-    importance = ap.importance(dense, "l2")
-    if isinstance(dense, ap.ResNet20):
-        importance = ap.couple(importance, ap.coupled_layers(dense, tuple(inputs.shape[1:])))
-    return ap.remove(ap.mask(dense, ap.keep_by_ratio(importance, RATIO)), inputs)
+    importance = ap.importance(dense, "l2", example_inputs=inputs)
+    importance = ap.couple(importance, ap.coupled_layers(dense, example_inputs=inputs))
+    return ap.remove(ap.mask(dense, ap.keep_by_ratio(importance, RATIO), example_inputs=inputs), inputs)
 
 
 def torch_pruning(dense: nn.Module, inputs: Tensor, ratio: float = RATIO) -> nn.Module:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ..data.images import ImageData
 
@@ -40,6 +41,25 @@ def floating_type(model: nn.Module) -> torch.dtype:
 def device_of(model: nn.Module) -> torch.device:
     """Where the first parameter or buffer of ``model`` is; the CPU if it has none."""
     return next((tensor.device for tensor in itertools.chain(model.parameters(), model.buffers())), torch.device("cpu"))
+
+
+def inputs_for(model: nn.Module, example_inputs):
+    """``example_inputs`` where ``model`` is, numbers with a fraction in its floating-point type."""
+    device, kind = device_of(model), floating_type(model)
+
+    def fitting(leaf):
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return leaf.to(device, kind) if leaf.is_floating_point() else leaf.to(device)
+
+    return tree_map(fitting, example_inputs)
+
+
+def plain_outputs(outputs):
+    """Outputs without classes of one's own, such as torchvision's named tuples and the outputs of Transformers."""
+    if isinstance(outputs, dict) or hasattr(outputs, "items"):
+        return [plain_outputs(part) for part in dict(outputs).values()]
+    return [plain_outputs(part) for part in outputs] if isinstance(outputs, list | tuple) else outputs
 
 
 @torch.no_grad()

@@ -210,6 +210,11 @@ def width(layer: nn.Module) -> int:
     return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
 
 
+def channel_dim(layer: nn.Module, tensor: Tensor) -> int:
+    """The dimension of the inputs or outputs of ``layer`` that counts channels; what stands before it is the batch."""
+    return tensor.ndim - 1 if isinstance(layer, nn.Linear) else tensor.ndim - 1 - len(layer.kernel_size)
+
+
 def output_dim(layer: nn.Module) -> int:
     """The dimension of the weight of ``layer`` that counts its output channels; a transposed convolution has it second."""
     return int(isinstance(layer, _ConvTransposeNd) and layer.groups == 1)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from ..networks.dataflow import Flow, inputs_for, plain_outputs
-from ..networks.inference import call, evaluating, floating_type
+from ..networks.dataflow import Flow
+from ..networks.inference import call, evaluating, floating_type, inputs_for, plain_outputs
 from ..networks.models import is_depthwise, layers_with_channels, output_dim, width
 
 HALF = (torch.float16, torch.bfloat16)

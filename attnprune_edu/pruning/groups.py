@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..networks.dataflow import Flow, follow, inputs_for
-from ..networks.inference import call, evaluating
+from ..networks.dataflow import Flow, follow
+from ..networks.inference import call, evaluating, inputs_for
 from ..networks.models import layers_with_channels, width
 from .cutting import TOLERANCE, cut, disagreement, silence
 from .silence import unmask

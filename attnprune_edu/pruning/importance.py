@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.images import ImageData
-from ..networks.dataflow import channel_dim
 from ..networks.inference import network_inputs
-from ..networks.models import filters, layers_with_channels
+from ..networks.models import channel_dim, filters, layers_with_channels
 from .attention import attention_scores
 from .groups import groups_of, hand_on
 from .silence import live_channels, unmask

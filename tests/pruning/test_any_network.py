@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 import attnprune_edu as ap
-from attnprune_edu.networks.dataflow import plain_outputs
+from attnprune_edu.networks.inference import plain_outputs
 from attnprune_edu.networks.models import width
 from attnprune_edu.pruning.cutting import disagreement
 

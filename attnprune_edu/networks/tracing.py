@@ -1,0 +1,380 @@
+"""The tracer of ``dataflow``: sees every operation of a forward pass, and carries the labels of the channels through it."""
+
+import contextlib
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from .inference import plain_outputs
+from .measuring import depends_on, distinct, size_of_each, speaks
+from .models import Layer, channel_dim, is_depthwise, layers_with_channels
+
+
+@dataclass
+class Flow:
+    """Where the channels of a network go, as ``follow`` found it. A *producer* is one output channel of one layer.
+
+    ``producers``: (layer name, channel) of each; ``first``: {layer: its first producer}, the others follow one by one.
+    ``inputs``: {layer: for each of its input channels the producers that flow into it}; ``norms``: the same for the modules
+    that have parameters for each channel, such as a batch normalisation. ``needs_mask``: those of them whose shift makes a
+    silent channel speak again. ``stays``: {producer: why it cannot go}; ``uncalled``: {layer without producers: why}.
+    ``together``: producers that meet in one element. ``before_relu``: layers whose outputs go straight into a ReLU and
+    nowhere else.
+    """
+
+    producers: list[tuple[str, int]] = field(default_factory=list)
+    first: dict[str, int] = field(default_factory=dict)
+    inputs: dict[str, list[frozenset[int]]] = field(default_factory=dict)
+    norms: dict[str, list[frozenset[int]]] = field(default_factory=dict)
+    needs_mask: set[str] = field(default_factory=set)
+    stays: dict[int, str] = field(default_factory=dict)
+    uncalled: dict[str, str] = field(default_factory=dict)
+    before_relu: set[str] = field(default_factory=set)
+    together: list[frozenset[int]] = field(default_factory=list)
+
+    def classes(self) -> list[int]:
+        """For each producer a number that those share which can only go together."""
+        parent = list(range(len(self.producers)))
+
+        def root(member):
+            while parent[member] != member:
+                parent[member] = member = parent[parent[member]]
+            return member
+
+        for members in self.together:
+            one, *others = members
+            for other in others:
+                parent[root(other)] = root(one)
+        return [root(member) for member in range(len(parent))]
+
+    def norms_of(self, layer: str) -> dict[str, list[int]]:
+        """{normalisation that takes the outputs of ``layer`` alone: its entries for channels 0, 1, …}, whole ones only."""
+        channels = [number for number, (name, _) in enumerate(self.producers) if name == layer]
+        found = {}
+        for norm, labels in self.norms.items():
+            place = {next(iter(label)): entry for entry, label in enumerate(labels) if len(label) == 1}
+            if channels and all(channel in place for channel in channels):
+                found[norm] = [place[channel] for channel in channels]
+        return found
+
+
+class _Shadow:
+    """What is known about the elements of one piece of memory: a label each, and its value while its channels are silent."""
+
+    def __init__(self, tensor: Tensor):
+        self.size = tensor.element_size()
+        count = tensor.untyped_storage().nbytes() // self.size
+        self.labels = torch.zeros(count, dtype=torch.int32, device=tensor.device)
+        self.silent = torch.zeros(count, dtype=tensor.dtype, device=tensor.device)
+
+    def of(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
+        layout = tensor.size(), tensor.stride(), tensor.storage_offset()
+        return self.labels.as_strided(*layout), self.silent.as_strided(*layout)
+
+
+class Trace(TorchDispatchMode):
+    """Sees every operation of a forward pass that happens outside the layers, and carries the labels through it."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self.flow = Flow()
+        self.generator = torch.Generator().manual_seed(0)
+        self.labels: dict[frozenset[int], int] = {frozenset(): 0}
+        self.meaning: list[frozenset[int]] = [frozenset()]
+        self.shadows: dict[int, _Shadow] = {}
+        self.unfollowed: dict[int, set[int]] = {}  # whole numbers and truth values, by the memory they lie in
+        self.depth = 0  # > 0: inside a layer, which is not looked into
+        self.straight: dict[int, str] = {}  # memory that holds the outputs of a layer, as they are
+        self.read_otherwise: set[str] = set()
+        self.used_directly: set[str] = set()  # layers whose parameters are read without calling them
+        layers = layers_with_channels(model)
+        self.names = {module: name for name, module in model.named_modules()}
+        self.owners = {id(parameter): name for name, layer in layers.items() for parameter in layer.parameters()}
+
+    # Hooks: a layer takes labels in and gives new ones out.
+
+    @contextlib.contextmanager
+    def hooks(self) -> Iterator[None]:
+        """Watch the calls of every layer and of modules with parameters for each channel while the context lasts."""
+        handles = []
+        for module in self.names:
+            if isinstance(module, Layer) or size_of_each(module):
+                handles.append(module.register_forward_pre_hook(self._enter, prepend=True))
+                handles.append(module.register_forward_hook(self._leave, with_kwargs=True))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self, module, inputs) -> None:
+        self.depth += 1
+
+    def _leave(self, module, inputs, named, output):
+        if self.depth > 1:
+            self.depth -= 1
+            return output
+        with _disable_current_modes():  # what follows is ours, not the network's
+            values = [*inputs, *named.values()]
+            name = self.names[module]
+            if len(values) != 1 or not isinstance(output, Tensor) or not isinstance(values[0], Tensor):
+                self._keep(self._labels_in(values), f"{name!r} is called with something other than one tensor")
+            elif isinstance(module, Layer):
+                # Where channels flow must not hang on the weights, which may be zero, tiny or NaN.
+                output = torch.randn(output.shape, generator=self.generator).to(output)
+                self._through_layer(name, module, values[0], output)
+            else:
+                self._through_norm(name, module, values[0], output)
+        self.depth -= 1
+        return output
+
+    def _through_layer(self, name: str, layer: nn.Module, x: Tensor, output: Tensor) -> None:
+        self._note_reader(x, relu=False)
+        labels, silent = self._read(x)
+        columns = self._columns(labels, x, channel_dim(layer, x), f"{name!r} reads it together with other channels")
+        loud = labels[(labels > 0) & (silent != 0)]
+        self._keep(set(distinct(loud)), f"on its way to {name!r} 0 becomes another number")
+        read = [self.meaning[label] for label in columns.tolist()]
+        if self.flow.inputs.setdefault(name, read) != read:
+            self._keep({*columns.tolist(), *map(self._label, self.flow.inputs[name])}, f"{name!r} is called more than once")
+        channels = output.shape[channel_dim(layer, output)]
+        if name not in self.flow.first:
+            self.flow.first[name] = len(self.flow.producers)
+            self.flow.producers += [(name, channel) for channel in range(channels)]
+        first = self.flow.first[name]
+        own = [frozenset({first + channel}) for channel in range(channels)]
+        if is_depthwise(layer):
+            own = [label | before for label, before in zip(own, read, strict=True)]
+        elif getattr(layer, "groups", 1) > 1:
+            reason = f"{name!r} is a convolution in groups of several channels"
+            self._keep({*columns.tolist(), *map(self._label, own)}, reason)
+        view = [1] * output.ndim
+        view[channel_dim(layer, output)] = channels
+        fresh = torch.tensor([self._label(label) for label in own], dtype=torch.int32, device=output.device)
+        self._write(output, fresh.view(view).expand(output.shape), torch.zeros_like(output))
+        self.straight[_memory(output)] = name
+
+    def _through_norm(self, name: str, norm: nn.Module, x: Tensor, output: Tensor) -> None:
+        """A module with parameters for each channel, which are cut with the channel if it treats each by itself."""
+        self._note_reader(x, relu=False)
+        labels, silent = self._read(x)
+        if not labels.any():
+            return
+        _, mixed = depends_on(lambda value: [norm(value)], x, labels, [output])
+        if mixed or x.ndim < 2 or x.shape[1] != size_of_each(norm):
+            self._keep(set(distinct(labels)), f"{name!r} mixes channels, or has no parameters for each")
+            self._write(output, torch.zeros_like(output, dtype=torch.int32), output)
+            return
+        columns = self._columns(labels, x, 1, f"{name!r} treats it together with other channels").tolist()
+        read = [self.meaning[label] for label in columns]
+        if self.flow.norms.setdefault(name, read) != read:
+            self._keep({*columns, *map(self._label, self.flow.norms[name])}, f"{name!r} is called more than once")
+        quiet = torch.where(labels > 0, silent, x)
+        if speaks(norm, quiet, labels):
+            self.flow.needs_mask.add(name)
+            if speaks(norm, quiet, labels, masked=True):
+                self._keep(set(columns), f"{name!r} makes silent channels speak, and has no scale and shift to mask")
+        # A margin of zeros gets the channel's scale and shift as well, and so its label.
+        view = [1, -1] + [1] * (output.ndim - 2)
+        followed = torch.tensor(columns, dtype=torch.int32, device=output.device).view(view).expand(output.shape)
+        self._write(output, followed, torch.where(followed > 0, 0, output))
+
+    def _columns(self, labels: Tensor, x: Tensor, dim: int, reason: str) -> Tensor:
+        """One label for each channel along ``dim``; a channel whose elements have several keeps their owners where they are.
+
+        A margin of zeros, as padding adds, is as good as any label.
+        """
+        rows, values = labels.movedim(dim, 0).flatten(1), x.movedim(dim, 0).flatten(1)
+        most = rows.amax(dim=1)
+        fits = ((rows == most[:, None]) | ((rows == 0) & (values == 0))).all(dim=1)
+        self._keep(set(distinct(rows[~fits])), reason)
+        return torch.where(fits, most, 0)
+
+    # Operations between the layers.
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if self.depth:
+            return func(*args, **kwargs)
+        leaves, spec = tree_flatten((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        for tensor in tensors:
+            if (owner := self.owners.get(id(tensor))) is not None:
+                self.used_directly.add(owner)
+            if _memory(tensor) in self.unfollowed:
+                self._keep(self.unfollowed.pop(_memory(tensor)), f"what {_name(func)} does depends on it")
+        if not any(_memory(tensor) in self.shadows for tensor in tensors):
+            return func(*args, **kwargs)
+        for tensor in tensors:
+            self._note_reader(tensor, relu=_name(func) in ("relu", "relu_"))
+        written = func._schema.is_mutable
+        before = [leaf.clone() if written and isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        known = [self._read(leaf) if isinstance(leaf, Tensor) else None for leaf in leaves]
+        known = [tuple(part.clone() for part in found) if written and found else found for found in known]
+        places = {_memory(tensor) for tensor in tensors}
+        result = func(*args, **kwargs)
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if outputs and not written and all(_memory(output) in places for output in outputs):
+            return result  # a view: it reads the same memory, and so the same labels
+        self._through_operation(func, before, known, spec, outputs)
+        return result
+
+    def _through_operation(self, func, leaves, known, spec, outputs) -> None:
+        marked = [n for n, found in enumerate(known) if found is not None and found[0].any()]
+        floating = [output for output in outputs if output.is_floating_point()]
+        involved = set().union(*(distinct(known[n][0]) for n in marked)) if marked else set()
+        for output in outputs:
+            if not output.is_floating_point() and involved:
+                self._remember_unfollowed(output, involved)
+        if not outputs:
+            self._keep(involved, f"the way through the network depends on it ({_name(func)})")
+        if not floating:
+            return
+
+        def run(replaced: dict[int, Tensor]) -> list[Tensor]:
+            fresh = [leaf.clone() if isinstance(leaf, Tensor) and func._schema.is_mutable else leaf for leaf in leaves]
+            for number, tensor in replaced.items():
+                fresh[number] = tensor
+            positional, named = tree_unflatten(fresh, spec)
+            results = [leaf for leaf in tree_leaves(func(*positional, **named)) if isinstance(leaf, Tensor)]
+            return [result for result in results if result.is_floating_point()]
+
+        found = [torch.zeros_like(output, dtype=torch.int32) for output in floating]
+        for number in marked:
+            labels = known[number][0]
+            if torch.Tag.pointwise in func.tags and len(floating) == 1:
+                depends = [labels.broadcast_to(floating[0].shape)]
+            else:
+                depends, mixed = depends_on(lambda x, at=number: run({at: x}), leaves[number], labels, floating)
+                if mixed:
+                    self._keep(set(distinct(labels)), f"{_name(func)} mixes it with other channels")
+            found = [self._joined(one, other, _name(func)) for one, other in zip(found, depends, strict=True)]
+        quiet = {}
+        for number in marked:
+            labels, silent = known[number]
+            quiet[number] = torch.where(self._are_kept(labels) | (labels == 0), leaves[number], silent)
+        for output, labels, silent in zip(floating, found, run(quiet) if quiet else floating, strict=True):
+            if ((labels == 0) & (silent != output)).any():  # it changes with its inputs, but NaN does not come through
+                unseen = involved - set(distinct(labels))
+                self._keep(unseen, f"{_name(func)} cannot be followed")
+            self._write(output, labels, torch.where(labels > 0, silent, output))
+
+    def _joined(self, one: Tensor, other: Tensor, operation: str) -> Tensor:
+        """The labels of elements that depend on ``one`` and on ``other``: both, where one channel meets just one."""
+        both = (one > 0) & (other > 0) & (one != other)
+        labels = torch.maximum(one, other)
+        if not both.any():
+            return labels
+        keys, which = (one[both].long() * len(self.meaning) + other[both]).unique(return_inverse=True)
+        pairs = [divmod(key, len(self.meaning)) for key in keys.tolist()]
+        partners: list[dict[int, set[int]]] = [{}, {}]
+        for pair in pairs:
+            for side in (0, 1):
+                partners[side].setdefault(pair[side], set()).add(pair[1 - side])
+        several = [{label for label, met in side.items() if len(met) > 1} for side in partners]
+        for labelled in several:
+            self._keep(labelled, f"{operation} joins it with several other channels at once")
+        joined = []
+        for pair in pairs:
+            left = [label for side, label in enumerate(pair) if label not in several[side]]
+            joined.append(self._label(frozenset().union(*(self.meaning[label] for label in left))))
+        labels[both] = torch.tensor(joined, dtype=torch.int32, device=labels.device)[which]
+        return labels
+
+    # What is known, and where it is kept.
+
+    def _label(self, producers: frozenset[int]) -> int:
+        if producers not in self.labels:
+            self.labels[producers] = len(self.meaning)
+            self.meaning.append(producers)
+        return self.labels[producers]
+
+    def _are_kept(self, labels: Tensor) -> Tensor:
+        known = distinct(labels)
+        if not any(producer in self.flow.stays for label in known for producer in self.meaning[label]):
+            return torch.zeros((), dtype=torch.bool, device=labels.device).expand(labels.shape)
+        kept = [label for label in known if any(producer in self.flow.stays for producer in self.meaning[label])]
+        return torch.isin(labels, torch.tensor(kept, dtype=torch.int32, device=labels.device))
+
+    def _keep(self, labels: set[int], reason: str) -> None:
+        for label in labels:
+            for producer in self.meaning[label]:
+                self.flow.stays.setdefault(producer, reason)
+
+    def _labels_in(self, values) -> set[int]:
+        tensors = [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+        return set().union(*(distinct(self._read(tensor)[0]) for tensor in tensors)) if tensors else set()
+
+    def _read(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
+        shadow = self.shadows.get(_memory(tensor))
+        if shadow is None or not tensor.is_floating_point():
+            return torch.zeros((), dtype=torch.int32, device=tensor.device).expand(tensor.shape), tensor
+        if shadow.size != tensor.element_size():
+            self._keep(set(distinct(shadow.labels)), "its numbers are read as another type")
+            return torch.zeros((), dtype=torch.int32, device=tensor.device).expand(tensor.shape), tensor
+        labels, silent = shadow.of(tensor)
+        return labels, torch.where(labels > 0, silent, tensor)
+
+    def _write(self, tensor: Tensor, labels: Tensor, silent: Tensor) -> None:
+        place = _memory(tensor)
+        self.straight.pop(place, None)
+        if place not in self.shadows:
+            if not labels.any() or not place:
+                return
+            self.shadows[place] = _Shadow(tensor)
+            weakref.finalize(tensor.untyped_storage(), self._forget, place)
+        for part, values in zip(self.shadows[place].of(tensor), (labels, silent), strict=True):
+            part.copy_(values)
+
+    def _remember_unfollowed(self, tensor: Tensor, labels: set[int]) -> None:
+        place = _memory(tensor)
+        if place not in self.unfollowed:
+            weakref.finalize(tensor.untyped_storage(), self.unfollowed.pop, place, None)
+        self.unfollowed.setdefault(place, set()).update(labels)
+
+    def _forget(self, place: int) -> None:
+        self.shadows.pop(place, None)
+        self.straight.pop(place, None)
+
+    def _note_reader(self, tensor: Tensor, relu: bool) -> None:
+        name = self.straight.get(_memory(tensor))
+        if name is not None and not relu:
+            self.read_otherwise.add(name)
+        elif name is not None:
+            self.flow.before_relu.add(name)
+
+    def finish(self, outputs) -> Flow:
+        """Note what reaches the outputs, and that what belongs to something that stays stays with it."""
+        flow = self.flow
+        tensors = [leaf for leaf in tree_leaves(plain_outputs(outputs)) if isinstance(leaf, Tensor)]
+        if not tensors:
+            raise ValueError("model must return a tensor, or several in a tuple or dictionary; it returned none")
+        if any(tensor.is_floating_point() and tensor.isnan().any() for tensor in tensors):
+            raise ValueError("model gives NaN for example_inputs, so its channels cannot be followed")
+        for tensor in tensors:
+            self._note_reader(tensor, relu=False)
+            reached = self._labels_in([tensor]) | self.unfollowed.get(_memory(tensor), set())
+            self._keep(reached, "its channels reach the outputs of the network")
+        flow.together = [label for label in self.meaning if len(label) > 1]
+        direct = "its parameters are used without calling it"
+        for number, (layer, _) in enumerate(flow.producers):
+            if layer in self.used_directly:
+                flow.stays.setdefault(number, direct)
+        for name in layers_with_channels(self.model).keys() - flow.first.keys():
+            flow.uncalled[name] = direct if name in self.used_directly else "the forward pass does not call it"
+        flow.before_relu -= self.read_otherwise
+        return flow
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _name(func) -> str:
+    return func.overloadpacket.__name__
