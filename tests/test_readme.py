@@ -39,6 +39,16 @@ def test_the_sweep_runs_as_the_readme_tells_it(monkeypatch, tmp_path):
     assert len(told["table"]) == len(list((tmp_path / "my-sweep").iterdir())) == 1
 
 
+def test_a_network_of_ones_own_is_cut_as_the_readme_tells_it():
+    told = {}
+    exec(
+        next(block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "ap.unprunable" in block),
+        told,
+    )
+    assert ap.count_params(told["small"]) < 0.9 * ap.count_params(told["net"])
+    assert "'features.0.2' mixes channels" in ap.unprunable(told["net"], told["images"])["features.0.0"]
+
+
 def test_every_file_the_readme_links_to_exists():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith(("http", "mailto"))]
     assert links

@@ -99,3 +99,23 @@ def test_attention_works_in_the_pruners_of_torch_pruning(name):
         model, torch.randn(1, 3, size, size), importance=scores, pruning_ratio=0.5, ignored_layers=[model.fc]
     ).step()
     assert len(model.conv1.weight) in (8, 32) and model(torch.randn(2, 3, size, size)).shape == (2, 10)
+
+
+def test_a_group_without_weights_for_each_channel_is_left_to_torch_pruning():
+    import torch_pruning
+
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 6, 3), nn.GroupNorm(1, 6), nn.Conv2d(6, 4, 1)
+    ).eval()  # fmt: skip
+    images, scores = torch.randn(1, 3, 8, 8), ap.AttentionImportance()
+    graph = torch_pruning.DependencyGraph().build_dependency(model, images)
+    found = {}
+    for group in graph.get_all_groups(ignored_layers=[model[4]]):
+        found[group[0].dep.target.module] = scores(group)
+    expected = ap.attention_scores(model[2].weight.detach().transpose(0, 1))
+    assert torch.allclose(found[model[2]], expected, rtol=1e-5)
+    norm = graph.get_pruning_group(model[3], torch_pruning.prune_groupnorm_out_channels, [0, 1])
+    assert scores(norm[:1]) is None
+    torch_pruning.MetaPruner(model, images, scores, pruning_ratio=0.5, ignored_layers=[model[4]]).step()
+    assert model[0].out_channels == 4 and model[2].out_channels == 3 and model(images).shape == (1, 4, 8, 8)
