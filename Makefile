@@ -20,7 +20,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 ONE_MORE = $(shell $(BIN)/python -c "import psutil; print((psutil.cpu_count(logical=False) or 1) + 1)")
 
 .DEFAULT_GOAL := help
-.PHONY: help lab demo test data notebooks checkpoints bench lock clean
+.PHONY: help lab demo test zoo data notebooks checkpoints bench lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -54,6 +54,9 @@ test: $(READY) ## set everything up and run every test
 	$(BIN)/ruff format --check .
 	$(PYTEST) -n $(ONE_MORE) --dist loadgroup
 	ATTNPRUNE_DATA=shapes $(PYTEST) -n auto --dist loadfile -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
+
+zoo: $(READY) ## cut every classification network of torchvision and compare, in ONNX Runtime as well
+	$(PYTEST) -m zoo tests/pruning/test_zoo.py
 
 data: $(READY) ## download CIFAR-10 (170 MB), resuming where an earlier try broke off
 	$(BIN)/attnprune-edu data

@@ -17,7 +17,7 @@ def make(*arguments, **variables):
 
 def test_make_alone_prints_what_there_is():
     listed = re.findall(r"^  make (\w+)", make().stdout, flags=re.MULTILINE)
-    assert {"lab", "demo", "test", "data", "notebooks", "checkpoints", "bench", "clean"} <= set(listed)
+    assert {"lab", "demo", "test", "zoo", "data", "notebooks", "checkpoints", "bench", "clean"} <= set(listed)
 
 
 def test_lab_opens_lesson_00_on_the_port_asked_for():
