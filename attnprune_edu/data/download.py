@@ -1,7 +1,6 @@
 """Download a file over an unreliable network, and CIFAR-10 with it.
 
-`pooch <https://www.fatiando.org/pooch>`_ compares checksums, and only a file with the expected one ever gets its real
-name. What it hands to ``_Resuming`` is the transfer: that grows in ``<target>.part``, whatever interrupts it the next run
+A download grows in ``<target>.part`` and gets its real name once its checksum is right. Whatever interrupts it, the next run
 goes on from there, and as all sources serve the same bytes, one continues what another began.
 """
 
@@ -64,42 +63,33 @@ class _BrokenConnectionError(_SourceError):
 
 
 def fetch(
-    urls: Sequence[str],
-    target: Path,
-    sha256: str,
-    *,
-    timeout: float = 20.0,
-    attempts: int = 3,
-    progress: bool = True,
+    urls: Sequence[str], target: Path, sha256: str, *, timeout: float = 20.0, attempts: int = 3, progress: bool = True
 ) -> Path:
-    """Download a file from the first source that delivers it, and return its path.
+    """Download a file from the first source that delivers it, and return its path, ``target``.
+
+    ``urls``: addresses of the same file, in the order in which to try them. ``sha256``: its checksum, 64 lower-case
+    hexadecimal digits. ``timeout``: seconds for which a source may stay silent. ``attempts``: so many times in a row may a
+    source's connection break without one new byte. ``progress``: show a bar, and say why a source was left.
 
     An interrupted download stays in ``<target>.part``, and the next call resumes it. A target with the right checksum is
-    returned without asking any source, one with a wrong checksum is replaced. If another process is fetching the same
-    target, this one waits for it. A source that stays below ``SLOW_RATE`` for ``SLOW_SECONDS`` is left for the next one; if
-    none of the others completes the file, the fastest of the slow ones may take its time.
+    returned without asking any source, one with a wrong checksum is replaced; missing folders are created. If another
+    process is fetching the same target, this one waits for it. A source that stays below ``SLOW_RATE`` for ``SLOW_SECONDS``
+    is left for the next one; if none of the others completes the file, the fastest of the slow ones may take its time.
 
-    Args:
-        urls: addresses of the same file, in the order in which to try them.
-        target: where the file goes; missing folders are created.
-        sha256: the file's checksum, 64 lower-case hexadecimal digits.
-        timeout: seconds for which a source may stay silent.
-        attempts: so many times in a row may a source's connection break without one new byte.
-        progress: show a progress bar, and say why a source was left.
-
-    Raises:
-        DownloadError: no source delivered the file.
-        OSError: the file cannot be written, for instance because the disk is full.
+    Raises DownloadError if no source delivered the file, and OSError if it cannot be written, as on a full disk.
     """
     target = Path(target)
-    if target.is_file() and pooch.file_hash(target) == sha256:
+    if _is_right(target, sha256):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    failures, download = [], _Resuming(_beside(target, ".part"), timeout, attempts, progress)
-    with _one_process_at_a_time(_beside(target, ".lock")):
+    failures, download = [], _Download(Path(f"{target}.part"), timeout, attempts, progress)
+    with _one_process_at_a_time(Path(f"{target}.lock")):
+        if _is_right(target, sha256):  # the process we waited for has fetched it
+            return target
         for url in _in_turn(urls, download.slow):
             try:
-                return _retrieve(url, target, sha256, download)
+                download.complete(url, sha256)
+                return download.part.replace(target)
             except _SourceError as failure:
                 failures.append(f"{url}: {failure}")
                 if progress:
@@ -107,35 +97,23 @@ def fetch(
         hint = "Run the same command again later."
         if size := _size(download.part):
             hint = f"{tqdm.format_sizeof(size, 'B')} are kept in {download.part}: run the same command again to resume"
-    reasons = "".join(f"\n  {failure}" for failure in failures)
-    raise DownloadError(f"Could not download {target.name}, all sources failed:{reasons}\n{hint}")
+    reasons = "\n  ".join([f"Could not download {target.name}, all sources failed:", *failures])
+    raise DownloadError(f"{reasons}\n{hint}")
 
 
 def download_cifar10(
-    folder: Path,
-    *,
-    urls: Sequence[str] = CIFAR10_SOURCES,
-    sha256: str = CIFAR10_SHA256,
-    progress: bool = True,
+    folder: Path, *, urls: Sequence[str] = CIFAR10_SOURCES, sha256: str = CIFAR10_SHA256, progress: bool = True
 ) -> Path:
     """Make CIFAR-10 available to ``torchvision.datasets.CIFAR10(root=folder)``, if it is not already.
 
-    The address in the environment variable ``ATTNPRUNE_CIFAR10_URL``, if set, is tried before ``urls``: a
-    school can serve the archive in its own network, or from a memory stick with ``file:///...``.
+    ``urls``, ``sha256`` and ``progress``: as for ``fetch``, of ``cifar-10-python.tar.gz``. The address in the environment
+    variable ``ATTNPRUNE_CIFAR10_URL``, if set, is tried before ``urls``: a school can serve the archive in its own network,
+    or from a memory stick with ``file:///...``.
 
-    Args:
-        folder: root folder of the data set; missing folders are created.
-        urls: addresses of ``cifar-10-python.tar.gz``, in the order in which to try them.
-        sha256: that archive's checksum.
-        progress: show a progress bar, and say why a source was given up.
+    Returns ``folder/cifar-10-batches-py``, which exists completely or not at all. The archive is not kept.
 
-    Returns:
-        ``folder/cifar-10-batches-py``, which exists completely or not at all. The archive is not kept.
-
-    Raises:
-        DownloadError: no source delivered the archive, it cannot be unpacked, or the disk lacks room. About
-            400 MB are needed while archive and images lie side by side, 186 MB afterwards.
-        OSError: the folder cannot be written to.
+    Raises DownloadError if no source delivered the archive, it cannot be unpacked, or the disk lacks room: about 400 MB are
+    needed while archive and images lie side by side, 186 MB afterwards. Raises OSError if the folder cannot be written to.
     """
     finished = Path(folder) / "cifar-10-batches-py"
     archive = finished.with_name("cifar-10-python.tar.gz")
@@ -144,10 +122,10 @@ def download_cifar10(
     if mirror := os.environ.get("ATTNPRUNE_CIFAR10_URL"):
         urls = (mirror, *urls)
     finished.parent.mkdir(parents=True, exist_ok=True)
-    with _one_process_at_a_time(_beside(finished, ".lock")):
+    with _one_process_at_a_time(Path(f"{finished}.lock")):
         if finished.is_dir():  # the process we waited for has unpacked it
             return finished
-        unpacking = _beside(finished, ".unpacking")
+        unpacking = Path(f"{finished}.unpacking")
         shutil.rmtree(unpacking, ignore_errors=True)  # left by a run that was killed while unpacking
         _require_room(archive)
         fetch(urls, archive, sha256, progress=progress)
@@ -162,33 +140,30 @@ def _in_turn(urls: Sequence[str], slow: dict[str, float]) -> Iterator[str]:
     yield from sorted(slow, key=slow.get, reverse=True)
 
 
-def _retrieve(url: str, target: Path, sha256: str, download: "_Resuming") -> Path:
-    """Let pooch put the file from one source in its place, or throw it away if its checksum is wrong."""
-    pooch.get_logger().setLevel("WARNING")  # the bar says what it would announce
-    for resumed in (download.part.exists(), False):
-        try:
-            pooch.retrieve(url, sha256, target.name, target.parent, downloader=download)
-            return target
-        except ValueError as error:
-            if not resumed:  # otherwise the wrong bytes may be older than this source's: it may begin again
-                raise _SourceError("it sent a different file (wrong checksum)") from error
-
-
-class _Resuming:
-    """A downloader for pooch that completes ``part`` from one source, and then makes it pooch's file."""
+class _Download:
+    """A file that grows in ``part``, from one source after the other."""
 
     def __init__(self, part: Path, timeout: float, attempts: int, progress: bool):
         self.part, self.timeout, self.attempts, self.progress = part, timeout, attempts, progress
         self.slow = {}  # the sources that were left because they are slow, and their bytes per second
 
-    def __call__(self, url: str, output_file: str, _: object) -> None:
+    def complete(self, url: str, sha256: str) -> None:
+        """Have all of the file from one source, with the right checksum; wrong bytes are thrown away."""
+        for resumed in (self.part.exists(), False):
+            self._transfer(url)
+            if _is_right(self.part, sha256):
+                return
+            self.part.unlink()
+            if not resumed:  # otherwise the wrong bytes may be older than this source's: it may begin again
+                raise _SourceError("it sent a different file (wrong checksum)")
+
+    def _transfer(self, url: str) -> None:
         """Reconnect whenever the connection breaks, until ``attempts`` in a row bring nothing new."""
         fruitless, furthest = 0, _size(self.part)
         self.read_bytes, self.read_seconds = 0, 0.0  # since this source was last judged by its speed
         while True:
             try:
-                self._connect(url)
-                break
+                return self._connect(url)
             except _BrokenConnectionError:
                 # Progress is to get beyond the furthest point so far: without Range, each attempt begins at zero.
                 fruitless = 0 if _size(self.part) > furthest else fruitless + 1
@@ -196,7 +171,6 @@ class _Resuming:
                 if fruitless >= self.attempts:
                     raise
                 time.sleep(RETRY_PAUSE * 2**fruitless)
-        os.replace(self.part, output_file)
 
     def _connect(self, url: str) -> None:
         """Ask once for the bytes that ``part`` lacks, and append them as they come in."""
@@ -248,15 +222,11 @@ class _Resuming:
 
 def _where_it_starts(response: HTTPResponse) -> tuple[int | None, int | None]:
     """Which byte of the file the response begins with, and how many the file has; None if it does not say."""
-    length = response.headers.get("Content-Length", "")
-    start, total = 0, int(length) if length.isdecimal() else None
     if response.status == 206:
         section = re.match(r"bytes (\d+)-\d+/(\d*)", response.headers.get("Content-Range", ""))
-        if not section:
-            return None, None
-        start = int(section[1])
-        total = int(section[2]) if section[2] else total and start + total
-    return start, total
+        return (int(section[1]), int(section[2] or 0) or None) if section else (None, None)
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdecimal() else None
 
 
 def _in_words(error: Exception) -> str:
@@ -267,7 +237,7 @@ def _in_words(error: Exception) -> str:
 
 def _require_room(archive: Path) -> None:
     """Complain before minutes of downloading, not after them, if archive and images will not fit."""
-    present = max(_size(archive), _size(_beside(archive, ".part")))
+    present = max(_size(archive), _size(Path(f"{archive}.part")))
     needed = int(1.1 * (CIFAR10_ARCHIVE_BYTES + CIFAR10_UNPACKED_BYTES)) - present
     free = shutil.disk_usage(archive.parent).free
     if free < needed:
@@ -330,9 +300,9 @@ def _try_to_lock(lock: Path, file: BinaryIO) -> bool:
         return True
 
 
+def _is_right(path: Path, sha256: str) -> bool:
+    return path.is_file() and pooch.file_hash(path) == sha256
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

@@ -425,6 +425,21 @@ def test_ctrl_c_keeps_the_part_and_releases_the_lock(site, target, monkeypatch):
     assert site.ranges("good") == [None, f"bytes={kept}-"]
 
 
+def test_ctrl_c_while_the_checksum_is_computed_keeps_the_part(site, target, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    url = site.path("good", good)
+    with monkeypatch.context() as patch:
+        patch.setattr(download.pooch, "file_hash", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch([url], target, SHA256, progress=False)
+    assert target.with_name("file.bin.part").read_bytes() == BODY and not target.exists()
+    fetch([url], target, SHA256, progress=False)
+    assert_fetched(target)
+    assert site.served["/good"] == SIZE
+
+
 # --- several sources ------------------------------------------------------------------------------
 
 
