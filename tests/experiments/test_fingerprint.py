@@ -2,6 +2,7 @@ import dataclasses
 import enum
 import functools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -184,6 +185,10 @@ DIFFERENT = {
         with_source("def h(): return f, 2\ndef g(x): return [h() for _ in x]\ndef f(x): return g(x)"),
     ),
     "a number that it reads": (with_source("n = 1\ndef f(): return n"), with_source("n = 2\ndef f(): return n")),
+    "an object that it reads": (
+        with_source("class C:\n    n = 1\nc = C()\nc.m = 1\ndef f(): return c"),
+        with_source("class C:\n    n = 1\nc = C()\nc.m = 2\ndef f(): return c"),
+    ),
     "wrapped functions": (functools.cache(lambda: 1), functools.cache(lambda: 2)),
     "methods": (Holder(1).__init__, Holder(2).__init__),
     "methods of built-in types": ("a".join, "b".join),
@@ -247,6 +252,8 @@ def test_a_network_made_again_has_the_same(tiny_model):
         ((number for number in [1]), "a builtins.generator"),
         (network(lock=threading.Lock()), "a _thread.lock"),
         (np.frompyfunc(lambda x: x, 1, 1), "numpy.ufunc"),
+        (np.sin, "numpy.ufunc"),
+        (re.compile("a+"), "a re.Pattern"),
         (torch.zeros(2).to_sparse(), "a tensor without plain numbers"),
         (torch.zeros(2, device="meta"), "a tensor without plain numbers"),
         (functools.reduce(lambda inner, _: [inner], range(5000), []), "nested too deeply"),

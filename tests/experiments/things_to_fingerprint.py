@@ -8,7 +8,6 @@ import functools
 import math
 import operator
 import pathlib
-import re
 
 import numpy as np
 import pandas as pd
@@ -127,7 +126,7 @@ def things():
         "arrays": [np.arange(6.0).reshape(2, 3), np.array(["a", "bc"]), np.array([1, "x", None], dtype=object)],
         "table": pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}),
         "collections": [collections.OrderedDict(a=1), collections.defaultdict(list, b=[2]), collections.Counter("aab")],
-        "from libraries": [math.sin, np.sin, torch.nn.functional.relu, torch.relu, operator.itemgetter(1), re.compile("a+")],
+        "from libraries": [math.sin, torch.nn.functional.relu, torch.relu, operator.itemgetter(1)],
         "torch": [torch.float16, torch.device("cpu"), torch.Size([2, 3]), torch.channels_last, torch.bfloat16],
         "numbers": [decimal.Decimal("1.5"), 2**70, -0.0, math.nan, 1j, np.float32(0.5), np.datetime64("2020-01-01")],
         "generator": np.random.default_rng(3),
