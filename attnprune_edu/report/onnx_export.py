@@ -1,20 +1,22 @@
 """Networks for other runtimes: written as ONNX, answered by ONNX Runtime."""
 
-import json
+import ast
+import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from ..data.images import ImageData
 from ..networks.inference import call
 from ..pruning.silence import unmask
 from .checkpoints import atomic_write
 
-STRUCTURE = "attnprune_edu.outputs"  # the key in the file's metadata under which the structure of the outputs stands
+STRUCTURE = "attnprune_edu.structure"  # in the file's metadata: the outputs as Python writes them, numbers for the tensors
 
 
 def export_onnx(model: nn.Module, path: str | Path, data: ImageData | None = None, *, example_inputs: Any = None) -> Path:
@@ -26,9 +28,8 @@ def export_onnx(model: nn.Module, path: str | Path, data: ImageData | None = Non
     other one is called ``images``, several as torch calls them). Their first dimension should be at least 2: then it may
     differ later, if torch can follow it; all others are fixed.
 
-    A single output is called ``scores``, several are as torch calls them. Outputs that are a tuple, list or dictionary of
-    tensors come back from ``OnnxNetwork`` as such; the file's metadata say how. Masks become ordinary zeros. The file
-    appears whole or not at all; it holds the weights as well.
+    A single output is called ``scores``, several are as torch calls them; tuples, lists and dictionaries of tensors come
+    back from ``OnnxNetwork`` as such. Masks become ordinary zeros. The file appears whole or not at all.
 
     Raises TypeError unless either ``data`` or tensors as ``example_inputs`` are given, and ValueError if torch cannot follow
     the forward pass or the network returns anything but tensors in tuples, lists and dictionaries.
@@ -48,8 +49,8 @@ def onnx_bytes(model: nn.Module, data: ImageData | None = None, *, example_input
     args, kwargs = _arguments(torch.zeros(2, *data.image_shape) if data is not None else example_inputs)
     plain = unmask(model).to("cpu", torch.float32).eval()  # a copy
     with torch.no_grad():
-        outputs: list[Tensor] = []
-        structure = _structure(call(plain, kwargs or args), outputs)
+        structure = _numbered(call(plain, kwargs or args), numbers := itertools.count())
+    count = next(numbers)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks of the exporter on torch's own code
@@ -59,61 +60,46 @@ def onnx_bytes(model: nn.Module, data: ImageData | None = None, *, example_input
                 kwargs=kwargs,
                 dynamo=True,
                 input_names=["images"] if len(args) == 1 else None,
-                output_names=["scores"] if len(outputs) == 1 else None,
+                output_names=["scores"] if count == 1 else None,
                 dynamic_shapes={name: {0: batch} for name in kwargs} or tuple({0: batch} for _ in args),
                 verbose=False,
             )
     except Exception as error:  # whatever a foreign forward raises when it is followed
         raise ValueError(f"model cannot be written as ONNX: {error}") from error
     file = program.model_proto
-    if len(file.graph.output) != len(outputs):
-        raise ValueError(f"model cannot be written as ONNX: of {len(outputs)} outputs the file has {len(file.graph.output)}")
-    file.metadata_props.add(key=STRUCTURE, value=json.dumps(structure))
+    if len(file.graph.output) != count:
+        raise ValueError(f"model cannot be written as ONNX: of {count} outputs the file has {len(file.graph.output)}")
+    file.metadata_props.add(key=STRUCTURE, value=repr(structure))
     return file.SerializeToString()
 
 
 def _arguments(inputs: Any) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-    """``inputs`` as positional and as keyword arguments, on the CPU, with all floating-point tensors in float32."""
+    """``inputs`` as positional and as keyword arguments."""
     named = dict(inputs) if isinstance(inputs, Mapping) else {}
     listed = () if named else tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-    tensors = [*named.values(), *listed]
-    if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors):
-        kinds = [type(tensor).__name__ for tensor in tensors]
+    kinds = [type(tensor).__name__ for tensor in (*named.values(), *listed)]
+    if not kinds or not all(isinstance(tensor, Tensor) for tensor in (*named.values(), *listed)):
         raise TypeError(f"example_inputs must be a tensor, or a tuple or dictionary of tensors, got {kinds}")
     return tuple(map(_plain, listed)), {name: _plain(tensor) for name, tensor in named.items()}
 
 
 def _plain(tensor: Tensor) -> Tensor:
+    """On the CPU; numbers with a fraction in float32."""
     tensor = tensor.detach().cpu()
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _structure(output: Any, tensors: list[Tensor]) -> Any:
-    """What ``output`` is made of, for JSON: {kind: its parts}, where a number stands for a tensor, put into ``tensors``."""
-    if isinstance(output, Tensor):
-        tensors.append(output)
-        return len(tensors) - 1
-    if output is None:
-        return None
-    if isinstance(output, Mapping) and all(isinstance(name, str | int) for name in output):
-        return {"dict": [[name, _structure(part, tensors)] for name, part in output.items()]}
+def _numbered(output: Any, numbers: Iterator[int]) -> Any:
+    """``output`` in plain tuples, lists and dictionaries, with the next of ``numbers`` in place of each tensor."""
+    if output is None or isinstance(output, Tensor):
+        return None if output is None else next(numbers)
+    if isinstance(output, Mapping) and all(type(name) in (str, int) for name in output):
+        return {name: _numbered(part, numbers) for name, part in output.items()}
     if isinstance(output, tuple | list):
-        return {"list" if isinstance(output, list) else "tuple": [_structure(part, tensors) for part in output]}
-    raise ValueError(
-        "model cannot be written as ONNX: it must return tensors, alone or in tuples, lists and dictionaries, "
-        f"got {type(output).__name__}"
-    )
-
-
-def _restored(structure: Any, tensors: list[Tensor]) -> Any:
-    """The output that ``structure`` describes."""
-    if structure is None or isinstance(structure, int):
-        return None if structure is None else tensors[structure]
-    [(kind, parts)] = structure.items()
-    if kind == "dict":
-        return {name: _restored(part, tensors) for name, part in parts}
-    restored = [_restored(part, tensors) for part in parts]
-    return restored if kind == "list" else tuple(restored)
+        parts = [_numbered(part, numbers) for part in output]
+        return parts if isinstance(output, list) else tuple(parts)
+    accepted = "it must return tensors, alone or in tuples, lists and dictionaries"
+    raise ValueError(f"model cannot be written as ONNX: {accepted}, got {type(output).__name__}")
 
 
 class OnnxNetwork:
@@ -136,7 +122,7 @@ class OnnxNetwork:
         self.inputs = [each.name for each in self.session.get_inputs()]
         stored = self.session.get_modelmeta().custom_metadata_map.get(STRUCTURE)
         count = len(self.session.get_outputs())  # of a file that something else wrote
-        self._structure = json.loads(stored) if stored else 0 if count == 1 else {"tuple": list(range(count))}
+        self._structure = ast.literal_eval(stored) if stored else 0 if count == 1 else tuple(range(count))
 
     def __call__(self, *inputs: Tensor, **named: Tensor) -> Any:
         """What the network returns, such as class scores (N, classes) for normalised images (N, channels, height, width).
@@ -147,4 +133,4 @@ class OnnxNetwork:
         if given.keys() != set(self.inputs) or len(inputs) + len(named) != len(self.inputs):
             raise TypeError(f"this network takes {self.inputs}, got {len(inputs)} positional inputs and {list(named)}")
         results = self.session.run(None, {name: _plain(tensor).numpy() for name, tensor in given.items()})
-        return _restored(self._structure, [torch.from_numpy(result) for result in results])
+        return tree_map(lambda number: None if number is None else torch.from_numpy(results[number]), self._structure)
