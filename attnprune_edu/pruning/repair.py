@@ -8,13 +8,14 @@ idea is that of He, Zhang and Sun (ICCV 2017, arXiv:1707.06168) and of ThiNet (L
 
 import contextlib
 import copy
+import functools
 import warnings
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data.images import ImageData, Images
+from ..data.images import ImageData
 from ..networks.inference import evaluating, fast_layout, predict
 from .groups import groups_of
 from .silence import before_masks, live_channels, masks_of, weight_masks_of
@@ -63,9 +64,7 @@ def repair(
     if not masks_of(masked):
         raise ValueError("masked must have masks on channels, which mask() puts there; it has none")
     if single := weight_masks_of(masked):
-        raise ValueError(
-            f"masked must not have masks on single weights, but {list(single)} have; repair knows whole channels"
-        )
+        raise ValueError(f"masked must have masks on whole channels only, not on single weights, but {list(single)} have")
     if min(positions, rounds) < 1:
         raise ValueError(f"positions and rounds must be at least 1, got positions={positions}, rounds={rounds}")
     if not ridge > 0:
@@ -86,9 +85,9 @@ def repair(
     few = batches[0][:FEW]
     before_relu = groups_of(dense, few).flow.before_relu
     with evaluating(repaired):
-        chosen = {
-            name: [_draw_positions(output, positions, generator) for _ in batches]
-            for name, output in _changed_layers(repaired, dense, few).items()
+        chosen = {  # positions in each batch: all there are, for what is no picture
+            name: [torch.randperm(available, generator=generator)[:positions].to(device) for _ in batches]
+            for name, available in _changed_layers(repaired, dense, few).items()
         }
         targets = _outputs(dense, chosen, batches)
         means = _means_behind(repaired, list(chosen), few)
@@ -96,7 +95,10 @@ def repair(
             inputs = _inputs(repaired, name, chosen[name], batches)
             layer = repaired.get_submodule(name)
             _solve(layer, means.get(name), inputs, targets[name], ridge, rounds if name in before_relu else 1)
-    before, after = (_count_correct(network, data, calibration) for network in (masked, repaired))
+    before, after = (
+        int((predict(network, data, calibration.images).argmax(dim=1) == calibration.labels).sum())
+        for network in (masked, repaired)
+    )
     if after >= before:
         return repaired
     warnings.warn(
@@ -174,42 +176,42 @@ def _means_behind(model: nn.Module, names: list[str], pixels: Tensor) -> dict[st
 
 
 @torch.no_grad()
-def _changed_layers(masked: nn.Module, dense: nn.Module, pixels: Tensor) -> dict[str, Tensor]:
-    """{name: its output for ``pixels``} of each layer to repair whose inputs are not the same in both networks."""
-    layers = [
-        name
-        for name, layer in dense.named_modules()
-        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
-    ]
-    (before, output), (now, _) = (_pass(network, layers, pixels) for network in (dense, masked))
+def _changed_layers(masked: nn.Module, dense: nn.Module, pixels: Tensor) -> dict[str, int]:
+    """{name: in how many positions it answers} of each layer to repair whose inputs are not the same in both networks."""
+    kinds = {name: layer for name, layer in dense.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    layers = [name for name, layer in kinds.items() if getattr(layer, "groups", 1) == 1]
+    (before, outputs), (now, _) = (_pass(network, layers, pixels) for network in (dense, masked))
     if missing := [name for name in layers if name not in now]:
         raise ValueError(f"masked never uses its layer {missing[0]!r} in the forward pass")
-    return {name: output[name] for name in layers if not torch.equal(before[name], now[name])}
+    changed = [name for name in layers if not torch.equal(before[name], now[name])]
+    return {name: outputs[name][0, 0].numel() if isinstance(kinds[name], nn.Conv2d) else 1 for name in changed}
+
+
+class _AllSeen(Exception):  # noqa: N818, a way out and not an error
+    """Ends a forward pass of which nothing more is to be seen."""
 
 
 def _pass(model: nn.Module, names: list[str], pixels: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What goes into the modules called ``names`` and what comes out when ``model`` sees ``pixels``; not of unused ones."""
+    """What goes into the modules called ``names`` and what comes out, at their first use, when ``model`` sees ``pixels``.
+
+    Nothing behind the last of them is computed; of unused ones there is nothing.
+    """
     inputs, outputs = {}, {}
 
-    def hook_of(name):
-        def hook(layer, arguments, output):
-            inputs[name], outputs[name] = arguments[0], output
+    def note(name, layer, arguments, output):
+        inputs.setdefault(name, arguments[0])
+        outputs.setdefault(name, output)
+        if len(inputs) == len(names):
+            raise _AllSeen
 
-        return hook
-
-    hooks = [model.get_submodule(name).register_forward_hook(hook_of(name)) for name in names]
+    hooks = [model.get_submodule(name).register_forward_hook(functools.partial(note, name)) for name in names]
     try:
-        model(pixels)
+        with contextlib.suppress(_AllSeen):
+            model(pixels)
     finally:
         for hook in hooks:
             hook.remove()
     return inputs, outputs
-
-
-def _draw_positions(output: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """The positions of a batch to look at: all there are, for what is no picture."""
-    available = output[0, 0].numel() if output.ndim == 4 else 1
-    return torch.randperm(available, generator=generator)[:count].to(output.device)
 
 
 @torch.no_grad()
@@ -218,7 +220,9 @@ def _outputs(dense: nn.Module, chosen: dict[str, list[Tensor]], batches: list[Te
     rows = {name: [] for name in chosen}
     for number, pixels in enumerate(batches):
         for name, output in _pass(dense, list(chosen), pixels)[1].items():
-            rows[name].append(_at(output.flatten(2), chosen[name][number]) if output.ndim == 4 else output.flatten(0, -2))
+            if isinstance(dense.get_submodule(name), nn.Conv2d):
+                output = output.flatten(2)[:, :, chosen[name][number]].transpose(1, 2)
+            rows[name].append(output.flatten(0, -2))
     return {name: torch.cat(parts) for name, parts in rows.items()}
 
 
@@ -227,55 +231,27 @@ def _inputs(repaired: nn.Module, name: str, chosen: list[Tensor], batches: list[
     """The inputs reaching the layer ``name`` at its ``chosen`` positions in the network repaired so far: (rows, inputs)."""
     layer, rows = repaired.get_submodule(name), []
     for pixels, positions in zip(batches, chosen, strict=True):
-        x = _input_of(repaired, name, pixels)
-        rows.append(_windows(layer, x, positions) if isinstance(layer, nn.Conv2d) else x.flatten(0, -2))
+        x = _pass(repaired, [name], pixels)[0][name]
+        rows.append((_windows(layer, x, positions) if isinstance(layer, nn.Conv2d) else x).flatten(0, -2))
     return torch.cat(rows)
 
 
 def _windows(layer: nn.Conv2d, x: Tensor, positions: Tensor) -> Tensor:
-    """What the filters of ``layer`` see in ``x`` (images, channels, height, width) for their outputs at ``positions``."""
-    x = _padded(layer, x)
-    for side, (size, dilation, stride) in enumerate(zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)):
+    """What the filters of ``layer`` see in ``x`` (images, channels, height, width) for their outputs at ``positions``.
+
+    Returns (images, positions, channels · window).
+    """
+    shape = list(zip(layer.kernel_size, layer.dilation, layer.stride, strict=True))
+    if isinstance(layer.padding, str):  # where the margin is odd, the larger half is on the right and below
+        margins = [dilation * (size - 1) if layer.padding == "same" else 0 for size, dilation, _ in shape]
+        (top, bottom), (left, right) = [(margin // 2, margin - margin // 2) for margin in margins]
+    else:
+        top, left = bottom, right = layer.padding
+    x = F.pad(x, (left, right, top, bottom), mode=layer.padding_mode.replace("zeros", "constant"))
+    for side, (size, dilation, stride) in enumerate(shape):
         x = x.unfold(2 + side, dilation * (size - 1) + 1, stride)[..., ::dilation]  # a view: few of the windows are needed
     row, column = positions // x.shape[3], positions % x.shape[3]
-    return x[:, :, row, column].transpose(1, 2).flatten(0, 1).flatten(1)  # (images · positions, channels · window)
-
-
-def _at(values: Tensor, positions: Tensor) -> Tensor:
-    """The ``values`` (images, channels, all positions) at some ``positions``, as (rows, channels)."""
-    return values[:, :, positions].transpose(1, 2).flatten(0, 1)
-
-
-class _Reached(Exception):  # noqa: N818, a way out and not an error
-    """Ends a forward pass at the layer that was to be seen."""
-
-
-def _input_of(model: nn.Module, name: str, pixels: Tensor) -> Tensor:
-    """What goes into the layer ``name`` when ``model`` sees ``pixels``; nothing behind it is computed."""
-    seen = []
-
-    def stop(layer, inputs):
-        seen.append(inputs[0])
-        raise _Reached
-
-    hook = model.get_submodule(name).register_forward_pre_hook(stop)
-    with contextlib.suppress(_Reached):
-        model(pixels)
-    hook.remove()
-    return seen[0]
-
-
-def _padded(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """``x`` (images, channels, height, width) with the margin that the convolution ``layer`` gives it."""
-    if layer.padding == "valid":
-        return x
-    if layer.padding == "same":  # where the margin is odd, the larger half is on the right and below
-        margins = [dilation * (size - 1) for dilation, size in zip(layer.dilation, layer.kernel_size, strict=True)]
-        sides = [(margin // 2, margin - margin // 2) for margin in margins]
-    else:
-        sides = [(padding, padding) for padding in layer.padding]
-    (top, bottom), (left, right) = sides
-    return F.pad(x, (left, right, top, bottom), mode=layer.padding_mode.replace("zeros", "constant"))
+    return x[:, :, row, column].transpose(1, 2).flatten(2)
 
 
 def _write(layer: nn.Module, part: str, value: Tensor) -> None:
@@ -283,8 +259,3 @@ def _write(layer: nn.Module, part: str, value: Tensor) -> None:
     masks = getattr(layer, "parametrizations", {})
     parameter = masks[part].original if part in masks else getattr(layer, part)
     parameter.copy_(value.view_as(parameter))
-
-
-def _count_correct(model: nn.Module, data: ImageData, calibration: Images) -> int:
-    """How many of the ``calibration`` images ``model`` classifies correctly."""
-    return int((predict(model, data, calibration.images).argmax(dim=1) == calibration.labels).sum())

@@ -231,6 +231,28 @@ def test_the_margin_of_a_convolution_is_its_own(tiny_data, margin):
     assert found < 0.6 * plain
 
 
+class Pixelwise(nn.Module):
+    """A Linear that sees each pixel by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 6, 3), nn.Linear(6, 6)
+
+    def forward(self, images):
+        return self.linear(self.conv(images).relu().permute(0, 2, 3, 1)).mean((1, 2))
+
+
+def test_a_linear_layer_may_see_pixels(tiny_data):
+    torch.manual_seed(0)
+    model = Pixelwise().eval()
+    data = labelled_by(model, tiny_data)
+    masked = ap.mask(model, {"conv": torch.arange(6) > 2})
+    repaired = ap.repair(masked, data)
+    images = data.normalize(data.test.images)
+    plain, found = ((network(images) - model(images)).square().mean() for network in (masked, repaired))
+    assert found < 0.6 * plain
+
+
 def test_a_frozen_norm_stays_frozen(tiny_data):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3)).train()
     model[1].eval()
