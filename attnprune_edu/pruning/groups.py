@@ -45,11 +45,11 @@ class Groups:
 
     def gone(self, live: dict[str, Tensor]) -> set[int]:
         """The producers that can be cut: silent in all layers of their group. ``live``: {layer: bool (channels,)}."""
-        free = {name for group in self.names for name in group}
+        free = {name: live[name].tolist() for group in self.names for name in group}
         speaks = {
             kind
             for (name, channel), kind in zip(self.flow.producers, self.classes, strict=True)
-            if name not in free or live[name][channel]
+            if name not in free or free[name][channel]
         }
         return {number for number, kind in enumerate(self.classes) if kind not in speaks}
 

@@ -112,7 +112,7 @@ def _add_channel_masks(model: nn.Module, keep: dict[str, Tensor], groups: Groups
     new = {name: _combined(layers[name], name, stays, ChannelMask) for name, stays in keep.items()}
     for name, stays in new.items():
         _put(layers[name], ["weight", "bias"], ChannelMask(stays, output_dim(layers[name])))
-    live, flow = live_channels(model), groups.flow
+    live, flow = {name: stays.tolist() for name, stays in live_channels(model).items()}, groups.flow
     silent = {number for number, (name, channel) in enumerate(flow.producers) if not live[name][channel]} if new else set()
     for name in flow.needs_mask:
         stays = ~silent_entries(flow.norms[name], silent)
