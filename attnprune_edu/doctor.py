@@ -41,6 +41,7 @@ def examine() -> Iterator[Finding]:
     yield python_version()
     yield from versions()
     yield torchvision_pair()
+    yield public_names()
     yield processor()
     yield memory()
     yield cifar10()
@@ -89,6 +90,20 @@ def torchvision_pair() -> Finding:
                 "Install the two from one release, such as those in requirements.lock.",
             )
     return Finding(True, f"torch {torch.__version__} and torchvision {torchvision.__version__} fit together")
+
+
+def public_names() -> Finding:
+    """Can all that the lessons use be imported? It is imported when it is first asked for, so nobody may have tried yet."""
+    import attnprune_edu
+
+    for name in attnprune_edu.__all__:
+        try:
+            getattr(attnprune_edu, name)
+        except (ImportError, OSError, RuntimeError) as error:
+            return Finding(
+                False, f"{name} cannot be imported: {error}", f"Install the course again: pip install '{PACKAGE}[lab]'"
+            )
+    return Finding(True, f"all {len(attnprune_edu.__all__)} public names can be imported")
 
 
 def processor() -> Finding:
