@@ -14,6 +14,8 @@ from .inference import plain_outputs
 from .measuring import depends_on, distinct, size_of_each, speaks
 from .models import Layer, channel_dim, is_depthwise, layers_with_channels
 
+OUTPUTS = "its channels reach the outputs of the network"
+
 
 @dataclass
 class Flow:
@@ -360,7 +362,7 @@ class Trace(TorchDispatchMode):
         for tensor in tensors:
             self._note_reader(tensor, relu=False)
             reached = self._labels_in([tensor]) | self.unfollowed.get(_memory(tensor), set())
-            self._keep(reached, "its channels reach the outputs of the network")
+            self._keep(reached, OUTPUTS)
         flow.together = [label for label in self.meaning if len(label) > 1]
         direct = "its parameters are used without calling it"
         for number, (layer, _) in enumerate(flow.producers):

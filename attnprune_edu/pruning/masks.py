@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..networks.models import layers_with_channels, output_dim, width
+from ..networks.tracing import OUTPUTS
 from .cutting import silent_entries
 from .groups import Groups, groups_of, hand_on
 from .silence import ChannelMask, WeightMask, live_channels, mask_on
@@ -26,7 +27,7 @@ def mask(model: nn.Module, keep: dict[str, Tensor], *, example_inputs=None) -> n
     several arguments) or a dictionary (as keyword arguments). None tries inputs that the first layer takes.
 
     Raises ValueError or TypeError that names the layer if ``keep`` does not fit the model, would silence a whole layer, or
-    drops channels that could never be removed (``unprunable``), and ValueError as ``unprunable`` does.
+    drops channels that could never be removed (``unprunable``), other than outputs; and ValueError as ``unprunable`` does.
     """
     groups = groups_of(model, example_inputs)  # of the original, so that the next mask on it need not find them again
     masked = copy.deepcopy(model)
@@ -133,9 +134,11 @@ def _put(module: nn.Module, parts: list[str], new: ChannelMask | WeightMask) -> 
 
 def _refuse_unprunable(keep: dict[str, Tensor], groups: Groups) -> None:
     for name, stays in keep.items():
-        if name in groups.stays and not stays.all():
+        reason = groups.stays.get(name)
+        # An output may be silent; it is only that nobody can remove it.
+        if reason is not None and not reason.endswith(OUTPUTS) and not stays.all():
             raise ValueError(
-                f"keep drops channels of {name!r}, which cannot be removed: {groups.stays[name]}. Leave it out of keep (in "
+                f"keep drops channels of {name!r}, which cannot be removed: {reason}. Leave it out of keep (in "
                 "importance: ignored_layers), or mask its single weights with mask_weights"
             )
 

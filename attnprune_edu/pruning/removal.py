@@ -26,7 +26,7 @@ def remove(masked: nn.Module, example_inputs=None, *, check: bool = True) -> nn.
     The new network is of the same class, has no masks on channels, and its modules are in the mode (training or not) that
     they had. It has new parameters: make the optimiser from them.
 
-    Raises ValueError if the masks leave a layer no weight at all, if the outputs of the smaller network differ by more than
+    Raises ValueError if an output is masked, if the masks leave a layer no weight at all, if the outputs of the smaller network differ by more than
     1e-4 of the largest, and as ``unprunable`` does.
     """
     live, single = live_channels(masked), weight_masks_of(masked)
@@ -34,6 +34,8 @@ def remove(masked: nn.Module, example_inputs=None, *, check: bool = True) -> nn.
         small, single = _cut_article_net(unmask(masked), live, single)
     else:
         groups, small = groups_of(masked, example_inputs), unmask(masked)
+        if fixed := [name for name, stays in live.items() if name in groups.stays and not stays.all()]:
+            raise ValueError(f"channels of {fixed[0]!r} are masked, but cannot be removed: {groups.stays[fixed[0]]}")
         single = cut(small, groups.flow, groups.gone(live), single)
         if check:
             example_inputs = inputs_that_fit(small) if example_inputs is None else example_inputs

@@ -155,7 +155,7 @@ def test_what_cannot_be_taken_out_stays_and_says_why(name):
         assert "conv" not in stays
         return
     assert reason in stays["conv"]
-    if width(model.conv) > 1:
+    if width(model.conv) > 1 and "outputs" not in reason:
         with pytest.raises(ValueError, match="'conv', which cannot be removed"):
             ap.mask(model, {"conv": torch.tensor([True, False, True, True])})
         ap.mask(model, {"conv": torch.ones(4, dtype=torch.bool)})  # drops nothing

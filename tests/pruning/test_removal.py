@@ -224,7 +224,7 @@ def test_removed_network_keeps_the_type_of_its_weights(tiny_model, keep):
 
 
 def test_remove_says_what_it_cannot_do(tiny_model):
-    with pytest.raises(ValueError, match="'fc2', which cannot be removed: its channels reach the outputs"):
+    with pytest.raises(ValueError, match="'fc2' are masked, but cannot be removed: its channels reach the outputs"):
         ap.remove(ap.mask(tiny_model, {"fc2": torch.tensor([True, False, True])}))
     model = Network(lambda net, x: net.head(net.conv(x)), conv=nn.Conv2d(3, 4, 1), head=nn.Conv2d(4, 2, 1))
     masked = ap.mask(model, {"conv": torch.tensor([True, False, True, True])})
