@@ -8,13 +8,12 @@ couples these channels; where an operation mixes the channels of one input, as a
 be taken out without changing the others, and they stay.
 """
 
-import contextlib
+import warnings
 
 import torch
 from torch import nn
 
 from .inference import call, evaluating, inputs_for
-from .models import layers_with_channels
 from .tracing import Flow, Trace
 
 
@@ -32,7 +31,7 @@ def follow(model: nn.Module, example_inputs) -> Flow:
         with evaluating(model), torch.random.fork_rng(devices=[]), trace.hooks():
             with trace:
                 outputs = [call(model, inputs_for(model, example_inputs))]
-            if trace.flow.first.keys() != layers_with_channels(model).keys():
+            if trace.uncalled():
                 outputs += _as_in_training(trace, model, example_inputs)
             return trace.finish(outputs)
     finally:
@@ -42,11 +41,19 @@ def follow(model: nn.Module, example_inputs) -> Flow:
 def _as_in_training(trace: "Trace", model: nn.Module, example_inputs) -> list:
     """The outputs that only a network in training has, such as an auxiliary classifier's, whose layers read channels too.
 
-    Normalisation and dropout go on as in evaluation.
+    Normalisation and dropout go on as in evaluation. Where the pass fails, because it wants targets or larger images, a
+    UserWarning names the layers that nothing is known of.
     """
     for module in model.modules():
         module.training = next(module.children(), None) is not None and not hasattr(module, "parametrizations")
-    with contextlib.suppress(Exception), trace:  # some networks want targets in training; then these layers stay
-        return [call(model, inputs_for(model, example_inputs))]
-    trace.depth = 0
-    return []
+    try:
+        with trace:
+            return [call(model, inputs_for(model, example_inputs))]
+    except Exception as error:  # whatever a foreign forward pass raises
+        trace.depth = 0
+        warnings.warn(
+            f"{trace.uncalled()} are not called in evaluation mode, and in training mode the forward pass fails for "
+            f"example_inputs ({error}). If they read channels that are cut, they will not fit any more",
+            stacklevel=2,
+        )
+        return []

@@ -84,7 +84,6 @@ class Trace(TorchDispatchMode):
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        self.model = model
         self.flow = Flow()
         self.generator = torch.Generator().manual_seed(0)
         self.labels: dict[frozenset[int], int] = {frozenset(): 0}
@@ -95,9 +94,9 @@ class Trace(TorchDispatchMode):
         self.straight: dict[int, str] = {}  # memory that holds the outputs of a layer, as they are
         self.read_otherwise: set[str] = set()
         self.used_directly: set[str] = set()  # layers whose parameters are read without calling them
-        layers = layers_with_channels(model)
+        self.layers = layers_with_channels(model)
         self.names = {module: name for name, module in model.named_modules()}
-        self.owners = {id(parameter): name for name, layer in layers.items() for parameter in layer.parameters()}
+        self.owners = {id(parameter): name for name, layer in self.layers.items() for parameter in layer.parameters()}
 
     # Hooks: a layer takes labels in and gives new ones out.
 
@@ -351,6 +350,10 @@ class Trace(TorchDispatchMode):
         elif name is not None:
             self.flow.before_relu.add(name)
 
+    def uncalled(self) -> list[str]:
+        """The layers of which nothing is known yet: neither called nor read directly."""
+        return [name for name in self.layers if name not in self.flow.first and name not in self.used_directly]
+
     def finish(self, outputs) -> Flow:
         """Note what reaches the outputs, and that what belongs to something that stays stays with it."""
         flow = self.flow
@@ -368,7 +371,7 @@ class Trace(TorchDispatchMode):
         for number, (layer, _) in enumerate(flow.producers):
             if layer in self.used_directly:
                 flow.stays.setdefault(number, direct)
-        for name in layers_with_channels(self.model).keys() - flow.first.keys():
+        for name in self.layers.keys() - flow.first.keys():
             flow.uncalled[name] = direct if name in self.used_directly else "the forward pass does not call it"
         flow.before_relu -= self.read_otherwise
         return flow

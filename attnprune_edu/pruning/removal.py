@@ -26,8 +26,8 @@ def remove(masked: nn.Module, example_inputs=None, *, check: bool = True) -> nn.
     The new network is of the same class, has no masks on channels, and its modules are in the mode (training or not) that
     they had. It has new parameters: make the optimiser from them.
 
-    Raises ValueError if an output is masked, if the masks leave a layer no weight at all, if the outputs of the smaller network differ by more than
-    1e-4 of the largest, and as ``unprunable`` does.
+    Raises ValueError if an output is masked, if the masks leave a layer no weight at all, if the outputs of the smaller
+    network differ by more than 1e-4 of the largest, and as ``unprunable`` does.
     """
     live, single = live_channels(masked), weight_masks_of(masked)
     if type(masked) is ArticleNet and live["fc2"].all():

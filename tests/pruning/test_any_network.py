@@ -237,3 +237,14 @@ def test_a_part_that_only_training_uses_is_cut_along():
     assert ap.unprunable(model, images).keys() == {"aux", "head"}
     small = ap.remove(ap.mask(model, {"trunk": torch.arange(8) > 2}), images)
     assert small.aux.in_features == 5 and [len(part) for part in plain_outputs(small.train()(images))] == [4, 4]
+
+
+def test_a_part_that_training_cannot_reach_is_named_in_a_warning():
+    """As inception_v3 with small images: its auxiliary classifier would not fit what is left."""
+    model = Network(
+        lambda net, x: net.head(net.trunk(x)) if not net.training else net.aux(net.trunk(x)[:, :, 99:]),
+        trunk=nn.Conv2d(3, 8, 1), aux=nn.Conv2d(8, 2, 3), head=nn.Conv2d(8, 2, 1),
+    ).eval()  # fmt: skip
+    with pytest.warns(UserWarning, match=r"\['aux'\] are not called in evaluation mode, and in training mode .* fails"):
+        assert ap.unprunable(model, torch.randn(2, 3, 8, 8)).keys() == {"aux", "head"}
+    assert not model.training
