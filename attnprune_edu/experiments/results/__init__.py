@@ -2,7 +2,8 @@
 
 Two are of earlier dense networks of ResNet20, which the package had at other commits:
 ``criteria-resnet20-adamw`` (AdamW, 40 epochs, 86.75 % on test; up to 36b331c) and ``criteria-resnet20-momentum`` (SGD with
-momentum, 120 epochs, 88.66 %; up to 105c9a1). The one that ships went on from the latter.
+momentum, 120 epochs, 88.66 %; up to 105c9a1). The one that ships went on from the latter. Their repair was that of these
+commits, which fitted a bias to layers that have none and dropped it.
 """
 
 import io
