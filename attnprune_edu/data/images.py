@@ -72,6 +72,11 @@ class ImageData:
         shift = (self.mean / self.std).to(images.device)[:, None, None]
         return images / scale - shift
 
+    @property
+    def example_inputs(self) -> Tensor:
+        """Two normalised validation images (2, channels, height, width): a batch to follow a network with."""
+        return self.normalize(self.validation.images[:2])
+
     def subset(self, **counts: int) -> "ImageData":
         """Return a copy with only the first images of some parts, such as ``subset(train=1000)``, normalised as before.
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def prune_with_guarantee(
     asked.pop("progress", None)  # says nothing about the result
     log = _Log() if folder is None else _LogInFolder(Path(folder), {"model": model, "data": data, **asked})
 
-    widths, dense = channels_of(model), accuracy(model, data, "validation")
+    widths, dense = channels_of(model, data.example_inputs), accuracy(model, data, "validation")
     best = log.best if log.best is not None else copy.deepcopy(model)
     while (ratio := _next_ratio(log.path, step, tolerance)) is not None:
         start = time.perf_counter()
@@ -94,7 +95,7 @@ def prune_with_guarantee(
             "pruning_ratio": ratio,
             "validation_accuracy": reached,
             "accepted": bool(reached >= dense - max_drop - 1e-9),  # 0.8 − 0.1 is a little more than 0.7
-            "channels": _channels_left(attempt),
+            "channels": _channels_left(attempt, widths),
             "params": count_params(attempt),
             "seconds": time.perf_counter() - start,
         }
@@ -103,9 +104,9 @@ def prune_with_guarantee(
     return _outcome(model, best, dense, max_drop, log.path)
 
 
-def _channels_left(model: nn.Module) -> int:
+def _channels_left(model: nn.Module, layers: Iterable[str]) -> int:
     live = live_channels(model)
-    return sum(int(live[name].sum()) for name in channels_of(model))
+    return sum(int(live[name].sum()) for name in layers)
 
 
 def _next_ratio(path: list[dict], step: float, tolerance: float) -> float | None:
@@ -119,7 +120,7 @@ def _next_ratio(path: list[dict], step: float, tolerance: float) -> float | None
 
 
 def _outcome(model: nn.Module, best: nn.Module, dense: float, max_drop: float, path: list[dict]) -> Guarantee:
-    channels = _channels_left(model)
+    channels = _channels_left(model, channels_of(model))
     table = pd.DataFrame(path)
     pruned = table[table.channels < channels]  # a small ratio of few channels may be rounded to none
     accepted = pruned[pruned.accepted.astype(bool)]

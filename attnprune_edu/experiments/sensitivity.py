@@ -33,7 +33,7 @@ def sensitivity(
 
     Raises ValueError or TypeError as ``importance`` and ``keep_by_ratio`` do.
     """
-    ratios, groups = list(ratios), groups_of(model, data.normalize(data.validation.images[:2])).names
+    ratios, groups = list(ratios), groups_of(model, data.example_inputs).names
     scores = couple(score(model, criterion, data, seed), groups)
     groups = [group for group in groups if set(group) <= scores.keys()]
     table = pd.DataFrame(index=[" + ".join(group) for group in groups], columns=ratios, dtype=float)

@@ -170,8 +170,10 @@ def _run(cell: Cell, question: _Question, path: Path) -> float:
     if not isinstance(model, nn.Module):
         model = model(cell.seed)
     criterion = question.criteria[cell.criterion]
-    masked = masked_to(model, data, cell.pruning_ratio, channels_of(model), criterion, scope=cell.scope, seed=cell.seed)
-    example = data.normalize(data.validation.images[:2])
+    masked = masked_to(
+        model, data, cell.pruning_ratio, channels_of(model, data.example_inputs), criterion, scope=cell.scope, seed=cell.seed
+    )
+    example = data.example_inputs
     small = remove(masked, example)  # gives the same answers as the masked one, and sooner
     row = asdict(cell) | {"pruned_accuracy": accuracy(small, data, how["split"])}
     if how["repaired"] is not False:

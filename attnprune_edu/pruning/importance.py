@@ -66,7 +66,7 @@ def importance(
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, got {criterion!r}")
     if example_inputs is None and data is not None:
-        example_inputs = data.normalize(data.validation.images[:2])
+        example_inputs = data.example_inputs
     layers = prunable_layers(model, ignored_layers, example_inputs)
     for name, layer in layers.items():
         if not torch.isfinite(layer.weight).all():

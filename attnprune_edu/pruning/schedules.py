@@ -38,11 +38,6 @@ def ratio_schedule(pruning_ratio: float, stages: int, shape: str = "linear") -> 
     return [pruning_ratio * (1 - (share if shape == "linear" else share**3)) for share in left]
 
 
-def example_of(data: ImageData) -> Tensor:
-    """A small batch of normalised images (2, channels, height, width), to follow a network with."""
-    return data.normalize(data.validation.images[:2])
-
-
 class Pruned(NamedTuple):
     """``model``: the pruned network. ``stages``: a table of what happened, a row for each stage."""
 
@@ -81,7 +76,7 @@ def prune_in_stages(
     ratios = ratio_schedule(pruning_ratio, stages, shape)
     if epochs < stages:
         raise ValueError(f"epochs must be at least the number of stages, {stages}, so that each has one; got {epochs}")
-    widths = channels_of(model, example_of(data))
+    widths = channels_of(model, data.example_inputs)
     rows = []
     for number, ratio in enumerate(ratios):
         start = time.perf_counter()
@@ -156,7 +151,7 @@ def prune_to(
     masked = masked_to(model, data, pruning_ratio, widths, criterion, seed=seed, **how)
     if repaired:
         masked = repair(masked, data, dense=model, seed=seed)
-    return remove(masked, example_of(data)) if removed else masked
+    return remove(masked, data.example_inputs) if removed else masked
 
 
 def masked_to(
@@ -170,7 +165,7 @@ def masked_to(
     seed: int = 0,
 ) -> nn.Module:
     """Do the first part of ``prune_to``: score, couple, choose, mask."""
-    groups = groups_of(model, example_of(data))
+    groups = groups_of(model, data.example_inputs)
     scores = couple(score(model, criterion, data, seed), groups.names)
     return mask(model, _keep_of_widths(model, scores, widths, pruning_ratio, scope))
 
