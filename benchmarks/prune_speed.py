@@ -5,9 +5,9 @@
 Both libraries prune `ArticleNet` and `ResNet20` with fresh weights by the L2 norm of the filters, half of each layer, the
 output layer left alone. They take turns, each once a round, so that a slow moment of the machine hits both alike:
 
-- ours: `ap.importance`, for `ResNet20` also `ap.coupled_layers` and `ap.couple`, then `ap.keep_by_ratio`, `ap.mask` and
-  `ap.remove`. It returns a new network and leaves the dense one as it was. `ap.remove` cuts `ArticleNet` by hand; of any
-  other network it also makes sure that the smaller one computes the same as the masked one;
+- ours: `ap.importance`, `ap.coupled_layers`, `ap.couple`, `ap.keep_by_ratio`, `ap.mask` and `ap.remove`, on a network that
+  nothing is known of yet. It returns a new network and leaves the dense one as it was. `ap.remove` cuts `ArticleNet` by
+  hand; of any other network it also makes sure that the smaller one computes the same as the masked one;
 - Torch-Pruning: `MagnitudePruner` with `MagnitudeImportance(p=2)`, made and stepped once. It cuts the network that it gets,
   so it gets a fresh deep copy of the dense one, made before its clock starts. It makes sure of nothing.
 

@@ -58,4 +58,4 @@ def speaks(norm: nn.Module, quiet: Tensor, labels: Tensor, masked: bool = False)
         if tensor.is_floating_point():
             value = torch.rand(tensor.shape, generator=generator).to(tensor) + 0.5
             learned[name] = torch.zeros_like(value) if masked and name in parameters else value
-    return bool((torch.func.functional_call(norm, learned, (quiet,))[labels > 0] != 0).any())
+    return bool(((torch.func.functional_call(norm, learned, (quiet,)) != 0) & (labels > 0)).any())

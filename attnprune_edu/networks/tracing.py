@@ -167,8 +167,9 @@ class Trace(TorchDispatchMode):
         labels, silent = self._read(x)
         if not labels.any():
             return
-        _, mixed = depends_on(lambda value: [norm(value)], x, labels, [output])
-        if mixed or x.ndim < 2 or x.shape[1] != size_of_each(norm):
+        one, its_labels = x[:1], labels[:1]  # in evaluation mode the others of the batch are treated alike
+        fits = x.ndim > 1 and x.shape[1] == size_of_each(norm)
+        if not fits or depends_on(lambda value: [norm(value)], one, its_labels, [output[:1]])[1]:
             self._keep(set(distinct(labels)), f"{name!r} mixes channels, or has no parameters for each")
             self._write(output, torch.zeros_like(output, dtype=torch.int32), output)
             return
@@ -176,10 +177,10 @@ class Trace(TorchDispatchMode):
         read = [self.meaning[label] for label in columns]
         if self.flow.norms.setdefault(name, read) != read:
             self._keep({*columns, *map(self._label, self.flow.norms[name])}, f"{name!r} is called more than once")
-        quiet = torch.where(labels > 0, silent, x)
-        if speaks(norm, quiet, labels):
+        quiet = torch.where(its_labels > 0, silent[:1], one)
+        if speaks(norm, quiet, its_labels):
             self.flow.needs_mask.add(name)
-            if speaks(norm, quiet, labels, masked=True):
+            if speaks(norm, quiet, its_labels, masked=True):
                 self._keep(set(columns), f"{name!r} makes silent channels speak, and has no scale and shift to mask")
         # A margin of zeros gets the channel's scale and shift as well, and so its label.
         view = [1, -1] + [1] * (output.ndim - 2)
