@@ -13,7 +13,7 @@ import warnings
 import torch
 from torch import nn
 
-from .inference import call, evaluating, inputs_for
+from .inference import call, evaluating, inputs_for, without_fast_path
 from .tracing import Flow, Trace
 
 
@@ -25,17 +25,12 @@ def follow(model: nn.Module, example_inputs) -> Flow:
     has no tensor among its outputs.
     """
     trace = Trace(model)
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it would read the weights of the layers without calling them
-    try:
-        with evaluating(model), torch.random.fork_rng(devices=[]), trace.hooks():
-            with trace:
-                outputs = [call(model, inputs_for(model, example_inputs))]
-            if trace.uncalled():
-                outputs += _as_in_training(trace, model, example_inputs)
-            return trace.finish(outputs)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    with evaluating(model), without_fast_path(), torch.random.fork_rng(devices=[]), trace.hooks():
+        with trace:
+            outputs = [call(model, inputs_for(model, example_inputs))]
+        if trace.uncalled():
+            outputs += _as_in_training(trace, model, example_inputs)
+        return trace.finish(outputs)
 
 
 def _as_in_training(trace: "Trace", model: nn.Module, example_inputs) -> list:

@@ -15,14 +15,35 @@ from ..data.images import ImageData
 @contextlib.contextmanager
 def evaluating(*models: nn.Module) -> Iterator[None]:
     """Put ``models`` into evaluation mode for a while; afterwards each of their modules has the mode it had."""
-    modes = {module: module.training for model in models for module in model.modules()}
+    modes = modes_of(*models)
     for model in models:
         model.eval()
     try:
         yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        set_modes(modes)
+
+
+def modes_of(*models: nn.Module) -> dict[nn.Module, bool]:
+    """{module: is it in training mode} for each module of ``models``, which ``set_modes`` takes."""
+    return {module: module.training for model in models for module in model.modules()}
+
+
+def set_modes(modes: dict[nn.Module, bool]) -> None:
+    """Put each module into its mode again."""
+    for module, mode in modes.items():
+        module.training = mode
+
+
+@contextlib.contextmanager
+def without_fast_path() -> Iterator[None]:
+    """Let attention and Transformer layers call their parts; the fast path reads the parts' weights instead."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def call(model: nn.Module, inputs: Any) -> Any:

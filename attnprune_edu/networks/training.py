@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ..data.images import ImageData, Images
-from .inference import accuracy, best_device, fast_layout, floating_type
+from .inference import accuracy, best_device, fast_layout, floating_type, modes_of, set_modes
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -165,11 +165,11 @@ def train(
         warnings.simplefilter("ignore", UserWarning)  # torch's reminder that no step of the optimiser went before
         for _ in range(done_epochs * steps_per_epoch):
             schedule.step()
-    history, modes = [], _modes_of(model)
+    history, modes = [], modes_of(model)
     try:
         if not model.training:
             model.train()
-        training_modes, dtype = _modes_of(model), floating_type(model)
+        training_modes, dtype = modes_of(model), floating_type(model)
         layout = fast_layout(model.to(device), data)
         model.to(memory_format=layout)
         # Layers such as dropout draw from torch's global generator, so it is seeded too, and given back as it was.
@@ -178,7 +178,7 @@ def train(
             for epoch in range(1, epochs + 1):
                 start, total_loss = time.perf_counter(), 0.0
                 bar.set_description(f"epoch {epoch}/{epochs}")
-                _set_modes(training_modes)  # a callback may have changed them
+                set_modes(training_modes)  # a callback may have changed them
                 for images, labels in batches(data.train, batch_size, generator, augment):
                     inputs = data.normalize(images.to(device)).contiguous(memory_format=layout)
                     scores = model(inputs.to(dtype))
@@ -202,7 +202,7 @@ def train(
                     callback(model, row)
     finally:  # also after Ctrl-C, or a callback that raises
         model.to(home, memory_format=torch.contiguous_format)
-        _set_modes(modes)
+        set_modes(modes)
     return pd.DataFrame(history)
 
 
@@ -216,15 +216,6 @@ def _has_momentum(optimizer: torch.optim.Optimizer) -> bool:
     """Is its momentum, or β₁, above 0? The schedule would give some to plain gradient descent as well."""
     options = optimizer.defaults
     return bool(options["betas"][0] if "betas" in options else options.get("momentum", 0))
-
-
-def _modes_of(model: nn.Module) -> dict[nn.Module, bool]:
-    return {module: module.training for module in model.modules()}
-
-
-def _set_modes(modes: dict[nn.Module, bool]) -> None:
-    for module, mode in modes.items():
-        module.training = mode
 
 
 def fine_tune(

@@ -29,7 +29,8 @@ def silence(plain: nn.Module, flow: Flow, gone: set[int]) -> None:
         norm = plain.get_submodule(name)
         silent = silent_entries(flow.norms[name], gone)
         for parameter in norm.parameters():
-            parameter.data[silent.to(parameter.device)] = 0
+            if parameter.ndim:
+                parameter.data[silent.to(parameter.device)] = 0
 
 
 def silent_entries(entries: list[frozenset[int]], gone: set[int]) -> Tensor:

@@ -278,16 +278,16 @@ def inputs_that_fit(plain: nn.Module) -> tuple[Tensor, ...]:
     asked = inspect.signature(plain.forward).parameters.values()
     count = sum(1 for one in asked if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD) or 1
     layers = list(layers_with_channels(plain).values())
-    for side in (*SIDES, *(side for side in range(1, MOST + 1) if side not in SIDES)):
-        shapes = dict.fromkeys(shape for layer in layers for shape in _shapes_for(layer, side))
-        for chosen in itertools.product(shapes, repeat=count):
-            generator = torch.Generator().manual_seed(0)
-            inputs = tuple(torch.randn(shape, generator=generator) for shape in chosen)
-            if time.monotonic() - start > PATIENCE:
-                break
-            with evaluating(plain), contextlib.suppress(Exception):  # whatever a foreign forward pass raises
-                call(plain, inputs_for(plain, inputs))
-                return inputs
+    sides = (*SIDES, *(side for side in range(1, MOST + 1) if side not in SIDES))
+    shapes = (dict.fromkeys(shape for layer in layers for shape in _shapes_for(layer, side)) for side in sides)
+    for chosen in itertools.chain.from_iterable(itertools.product(some, repeat=count) for some in shapes):
+        if time.monotonic() - start > PATIENCE:
+            break
+        generator = torch.Generator().manual_seed(0)
+        inputs = tuple(torch.randn(shape, generator=generator) for shape in chosen)
+        with evaluating(plain), contextlib.suppress(Exception):  # whatever a foreign forward pass raises
+            call(plain, inputs_for(plain, inputs))
+            return inputs
     raise ValueError("model must be followed through a forward pass, and no inputs were found that fit: give example_inputs")
 
 

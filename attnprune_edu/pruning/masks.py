@@ -118,7 +118,8 @@ def _add_channel_masks(model: nn.Module, keep: dict[str, Tensor], groups: Groups
     for name in flow.needs_mask:
         stays = ~silent_entries(flow.norms[name], silent)
         if not stays.all():
-            _put(model.get_submodule(name), ["weight", "bias"], ChannelMask(stays))
+            norm = model.get_submodule(name)
+            _put(norm, [part for part, tensor in norm.named_parameters(recurse=False) if tensor.ndim], ChannelMask(stays))
 
 
 def _put(module: nn.Module, parts: list[str], new: ChannelMask | WeightMask) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.images import ImageData
-from ..networks.inference import evaluating, fast_layout, predict
+from ..networks.inference import evaluating, fast_layout, predict_classes
 from .groups import groups_of
 from .silence import before_masks, live_channels, masks_of, weight_masks_of
 
@@ -96,7 +96,7 @@ def repair(
             layer = repaired.get_submodule(name)
             _solve(layer, means.get(name), inputs, targets[name], ridge, rounds if name in before_relu else 1)
     before, after = (
-        int((predict(network, data, calibration.images).argmax(dim=1) == calibration.labels).sum())
+        int((predict_classes(network, data, calibration.images) == calibration.labels).sum())
         for network in (masked, repaired)
     )
     if after >= before:

@@ -75,10 +75,10 @@ def before_masks(model: nn.Module) -> nn.Module:
 
 
 def mask_on(module: nn.Module, *kinds: type) -> ChannelMask | WeightMask | None:
-    """The mask of one of these kinds on a module's weight; its bias shares the very same one."""
-    if not parametrize.is_parametrized(module, "weight"):
+    """The mask of one of these kinds on a module; all its masked parameters share the very same one."""
+    if not parametrize.is_parametrized(module):
         return None
-    return next((step for step in module.parametrizations.weight if type(step) in kinds), None)
+    return next((step for steps in module.parametrizations.values() for step in steps if type(step) in kinds), None)
 
 
 def _without_masks(model: nn.Module, value) -> nn.Module:

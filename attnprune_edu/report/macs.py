@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from ..networks.inference import call, device_of, evaluating, floating_type
+from ..networks.inference import call, device_of, evaluating, floating_type, without_fast_path
 
 
 @torch.no_grad()
@@ -46,16 +46,17 @@ def count_macs(model: nn.Module, image_shape: tuple[int, int, int] | None = None
 @contextlib.contextmanager
 def _unfused() -> Iterator[None]:
     """Let attention and recurrent layers run as the matrix products they are made of, which the counter can see."""
-    backends, fast = (torch.backends.mkldnn, torch.backends.cudnn), torch.backends.mha.get_fastpath_enabled()
+    backends = (torch.backends.mkldnn, torch.backends.cudnn)
     before = [backend.enabled for backend in backends]
     try:
-        torch.backends.mha.set_fastpath_enabled(False)
         for backend in backends:
             backend.enabled = False
-        with sdpa_kernel(SDPBackend.MATH):  # a kernel on a GPU may pad the heads to a length that suits it
+        with (
+            without_fast_path(),
+            sdpa_kernel(SDPBackend.MATH),
+        ):  # a kernel on a GPU may pad the heads
             yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
         for backend, enabled in zip(backends, before, strict=True):
             backend.enabled = enabled
 

@@ -24,6 +24,18 @@ def behind(between, **layers):
     )
 
 
+class OwnScale(nn.Module):
+    """A normalisation of somebody's own, whose parameters have names of their own."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.gamma, self.beta = nn.Parameter(torch.rand(channels) + 0.5), nn.Parameter(torch.randn(channels))
+        self.power = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        return (x * self.gamma[:, None, None] + self.beta[:, None, None]) * self.power
+
+
 def written(net, y):
     buffer = torch.zeros_like(y)
     buffer[:, :, 1:] = y[:, :, :-1]
@@ -63,6 +75,9 @@ BEHIND = {
     "two norms": lambda: Network(
         lambda net, x: net.head(net.norm(y := net.conv(x)) + net.second(y)),
         conv=nn.Conv2d(3, 4, 1), norm=nn.BatchNorm2d(4), second=nn.BatchNorm2d(4), head=nn.Conv2d(4, 2, 1)),
+    "a norm of one's own": lambda: Network(
+        lambda net, x: net.head(net.norm(net.conv(x))),
+        conv=nn.Conv2d(3, 4, 1), norm=OwnScale(4), head=nn.Conv2d(4, 2, 1)),
     "instance norm": lambda: Network(
         lambda net, x: net.head(net.norm(net.conv(x))),
         conv=nn.Conv2d(3, 4, 1), norm=nn.InstanceNorm2d(4, affine=True), head=nn.Conv2d(4, 2, 1)),
