@@ -35,12 +35,8 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         self.seen: set[int] = set()
         self.now = self.peak = 0
-        self.there_already = there_already
-
-    def __enter__(self):
-        for tensor in self.there_already:
+        for tensor in there_already:  # not kept: what waits for their end would keep them alive
             self._add(tensor)
-        return super().__enter__()
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         results = operation(*args, **(kwargs or {}))
