@@ -67,16 +67,39 @@ def test_runs_of_one_seed_are_compared_with_each_other():
 
 
 def test_only_common_runs_count():
-    fewer = TABLE.drop(TABLE[(TABLE.criterion == "old") & (TABLE.seed == 0)].index)
-    assert list(ap.paired_difference(fewer, "new", "old").runs) == [2, 2]
-    gaps = TABLE.assign(accuracy=TABLE.accuracy.where(TABLE.pruning_ratio == 0.3))
-    assert list(ap.paired_difference(gaps, "new", "old").index) == [0.3]
+    random = np.random.default_rng(0)
+    table = TABLE.assign(accuracy=random.random(len(TABLE)))
+    runs = {criterion: rows.set_index(["pruning_ratio", "seed"]).accuracy for criterion, rows in table.groupby("criterion")}
+    gaps = table.drop(table[(table.criterion == "old") & (table.pruning_ratio == 0.5) & (table.seed == 0)].index)
+    gaps.loc[(gaps.criterion == "new") & (gaps.pruning_ratio == 0.5) & (gaps.seed == 1), "accuracy"] = math.nan
+    gaps = pd.concat([gaps, gaps[gaps.accuracy.isna()]])  # a run without a result does not count, however often it is there
+    found = ap.paired_difference(gaps.sample(frac=1, random_state=0), "new", "old")
+    assert found.index.tolist() == [0.3, 0.5] and found.index.name == "pruning_ratio"
+    assert found.runs.tolist() == [3, 1] and pd.api.types.is_integer_dtype(found.runs)
+    differences = runs["new"] - runs["old"]
+    assert found.loc[0.3, ["difference", "low", "high"]].tolist() == pytest.approx(ap.mean_interval(differences[0.3]))
+    assert found.loc[0.5].tolist() == pytest.approx([differences[0.5, 2], -math.inf, math.inf, 1])
+    assert ap.paired_difference(gaps[(gaps.pruning_ratio == 0.3) | (gaps.seed == 0)], "new", "old").index.tolist() == [0.3]
+
+
+def test_any_columns_may_be_compared():
+    names = {"criterion": "schedule", "pruning_ratio": "stages", "accuracy": "recall"}
+    other = TABLE.rename(columns=names).assign(accuracy=0.0, criterion="new", pruning_ratio=0.1)
+    found = ap.paired_difference(other, "new", "old", y="recall", by="schedule", x="stages")
+    pd.testing.assert_frame_equal(found, ap.paired_difference(TABLE, "new", "old").rename_axis("stages"))
+
+
+@pytest.mark.parametrize("column", TABLE.columns)
+def test_a_column_that_is_missing_is_named(column):
+    says = rf"table must have the columns 'criterion', 'pruning_ratio', 'seed' and 'accuracy', it lacks \['{column}'\]"
+    with pytest.raises(ValueError, match=says):
+        ap.paired_difference(TABLE.drop(columns=column), "new", "old")
 
 
 def test_what_cannot_be_compared_is_named():
-    with pytest.raises(ValueError, match=r"it lacks \['seed'\]"):
-        ap.paired_difference(TABLE.drop(columns="seed"), "new", "old")
-    with pytest.raises(ValueError, match=r"runs in common, of \['new', 'old'\]; got 'new' and 'none'"):
-        ap.paired_difference(TABLE, "new", "none")
-    with pytest.raises(ValueError, match="'new' has several for one pruning_ratio and seed"):
-        ap.paired_difference(pd.concat([TABLE, TABLE[:1]]), "new", "old")
+    for names in (("new", "none"), ("none", "new")):
+        with pytest.raises(ValueError, match=r"runs in common, of \['new', 'old'\]; got '{}' and '{}'".format(*names)):
+            ap.paired_difference(TABLE, *names)
+    for row, name in ((0, "new"), (-1, "old")):
+        with pytest.raises(ValueError, match=f"'{name}' has several for one pruning_ratio and seed"):
+            ap.paired_difference(pd.concat([TABLE, TABLE.iloc[[row]]]), "new", "old")
