@@ -1,11 +1,16 @@
 """What an operation or a normalisation does to channels, measured by putting other numbers in."""
 
+import itertools
+import math
+
 import torch
 from torch import Tensor, nn
 
 
 def distinct(labels: Tensor) -> list[int]:
     """The labels that occur, without 0."""
+    if not labels.any():
+        return []
     counts = torch.bincount(labels.flatten())
     return [label for label in counts.nonzero().flatten().tolist() if label]
 
@@ -13,27 +18,31 @@ def distinct(labels: Tensor) -> list[int]:
 def depends_on(run, x: Tensor, labels: Tensor, outputs: list[Tensor]) -> tuple[list[Tensor], bool]:
     """The one label of ``x`` that each element of each output depends on (0: none), and whether some depend on several.
 
-    ``run(x)``: the floating-point outputs. Each label has a number, and NaN stands in turn in the place of all labels that
-    have bit b of it, and of all that have not.
+    ``run(x)``: the floating-point outputs. In pass after pass NaN stands in the place of half of the labels. Each label has
+    it in equally many passes, and no two in the same ones: an element that is NaN in more passes depends on several labels.
     """
-    known = torch.tensor(distinct(labels), dtype=torch.int32, device=labels.device)
-    codes = torch.searchsorted(known, labels.contiguous()) + 1  # numbers from 1, so that each has at least one bit
-    code = [torch.zeros_like(output, dtype=torch.int64) for output in outputs]
-    reached = [torch.zeros_like(output, dtype=torch.bool) for output in outputs]
-    mixed = False
-    for bit in range(len(known).bit_length()):
-        has_bit = (codes >> bit & 1).bool()
-        sides = [run(x.masked_fill(chosen & (labels > 0), torch.nan)) for chosen in (has_bit, ~has_bit)]
-        for number, (with_bit, without) in enumerate(zip(*sides, strict=True)):
-            one, other = with_bit.isnan(), without.isnan()
-            mixed |= bool((one & other).any())
-            reached[number] = one | other
-            code[number] += one.long() << bit
-    found = []
-    for number, there in zip(code, reached, strict=True):
-        label = known[(number - 1).clamp(0, len(known) - 1)]
-        found.append(torch.where(there & (not mixed), label, 0).int())
-    return found, mixed
+    known = distinct(labels)
+    passes = next(number for number in itertools.count(1) if math.comb(number, number // 2 or 1) >= len(known))
+    chosen = itertools.islice(itertools.combinations(range(passes), passes // 2 or 1), len(known))
+    codes = [sum(1 << one for one in some) for some in chosen]
+    code_of = torch.zeros(max(known) + 1, dtype=torch.int64, device=labels.device)
+    label_of = torch.zeros(1 << passes, dtype=torch.int32, device=labels.device)
+    code_of[known] = torch.tensor(codes, device=labels.device)
+    label_of[codes] = torch.tensor(known, dtype=torch.int32, device=labels.device)
+    own = code_of[labels.long()]
+    found = [torch.zeros_like(output, dtype=torch.int64) for output in outputs]
+    for number in range(passes):
+        reached = run(x.masked_fill((own >> number & 1).bool(), torch.nan))
+        found = [code | result.isnan().long() << number for code, result in zip(found, reached, strict=True)]
+    one_label = [label_of[code] for code in found]
+    mixed = any(((code > 0) & (label == 0)).any() for code, label in zip(found, one_label, strict=True))
+    return [torch.zeros_like(label) for label in one_label] if mixed else one_label, mixed
+
+
+def settings(module: nn.Module) -> str:
+    """All that a module keeps as plain values, but its mode: modules of one class that agree in it are built alike."""
+    kinds = (int, str, float, tuple)
+    return repr([pair for pair in vars(module).items() if isinstance(pair[1], kinds) and pair[0] != "training"])
 
 
 def _vectors(module: nn.Module) -> dict[str, Tensor]:

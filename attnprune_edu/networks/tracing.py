@@ -2,8 +2,10 @@
 
 import contextlib
 import weakref
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from .inference import plain_outputs
-from .measuring import depends_on, distinct, size_of_each, speaks
+from .measuring import depends_on, distinct, settings, size_of_each, speaks
 from .models import Layer, channel_dim, is_depthwise, layers_with_channels
 
 OUTPUTS = "its channels reach the outputs of the network"
@@ -65,18 +67,64 @@ class Flow:
         return found
 
 
-class _Shadow:
-    """What is known about the elements of one piece of memory: a label each, and its value while its channels are silent."""
+class _ByChannel(NamedTuple):
+    """The usual case: all elements of a channel along ``dim`` have its label, and are 0 while it is silent."""
 
-    def __init__(self, tensor: Tensor):
+    dim: int
+    labels: tuple[int, ...]  # one for each channel, none of them 0
+
+    def elements(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
+        """A label for each element of ``tensor``, and its value while its channels are silent."""
+        view = [1] * tensor.ndim
+        view[self.dim] = len(self.labels)
+        labels = torch.tensor(self.labels, dtype=torch.int32, device=tensor.device).view(view)
+        return labels.expand(tensor.shape), torch.zeros_like(tensor)
+
+
+class _Shadow:
+    """What is known about the elements of one piece of memory: a label each, and its value while its channels are silent.
+
+    As long as one tensor alone writes and reads the memory, one label for each of its channels may say it all.
+    """
+
+    def __init__(self, tensor: Tensor, known: _ByChannel | None = None):
         self.size = tensor.element_size()
+        self.layout, self.known = _layout(tensor), known
+        if known is None:
+            self._make_room(tensor)
+
+    def by_channel(self, tensor: Tensor) -> _ByChannel | None:
+        return self.known if self.layout == _layout(tensor) else None
+
+    def read(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
+        if known := self.by_channel(tensor):
+            return known.elements(tensor)
+        labels, silent = self._elements(tensor)
+        return labels.clone(), torch.where(labels > 0, silent, tensor)
+
+    def write(self, tensor: Tensor, labels: Tensor, silent: Tensor) -> None:
+        for part, values in zip(self._elements(tensor), (labels, silent), strict=True):
+            part.copy_(values)
+
+    def write_by_channel(self, tensor: Tensor, known: _ByChannel) -> None:
+        if self.by_channel(tensor):
+            self.known = known
+        else:
+            self.write(tensor, *known.elements(tensor))
+
+    def _elements(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
+        if self.known is not None:
+            layout, known = self.layout, self.known
+            self._make_room(tensor)
+            one = tensor.as_strided(*layout)
+            self.write(one, *known.elements(one))
+        return self.labels.as_strided(*_layout(tensor)), self.silent.as_strided(*_layout(tensor))
+
+    def _make_room(self, tensor: Tensor) -> None:
         count = tensor.untyped_storage().nbytes() // self.size
+        self.layout, self.known = None, None
         self.labels = torch.zeros(count, dtype=torch.int32, device=tensor.device)
         self.silent = torch.zeros(count, dtype=tensor.dtype, device=tensor.device)
-
-    def of(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
-        layout = tensor.size(), tensor.stride(), tensor.storage_offset()
-        return self.labels.as_strided(*layout), self.silent.as_strided(*layout)
 
 
 class Trace(TorchDispatchMode):
@@ -89,6 +137,7 @@ class Trace(TorchDispatchMode):
         self.labels: dict[frozenset[int], int] = {frozenset(): 0}
         self.meaning: list[frozenset[int]] = [frozenset()]
         self.shadows: dict[int, _Shadow] = {}
+        self.verdicts: dict[tuple, tuple[bool, bool, bool]] = {}  # what normalisations of a kind do
         self.unfollowed: dict[int, set[int]] = {}  # whole numbers and truth values, by the memory they lie in
         self.depth = 0  # > 0: inside a layer, which is not looked into
         self.straight: dict[int, str] = {}  # memory that holds the outputs of a layer, as they are
@@ -137,13 +186,14 @@ class Trace(TorchDispatchMode):
 
     def _through_layer(self, name: str, layer: nn.Module, x: Tensor, output: Tensor) -> None:
         self._note_reader(x, relu=False)
-        labels, silent = self._read(x)
-        columns = self._columns(labels, x, channel_dim(layer, x), f"{name!r} reads it together with other channels")
-        loud = labels[(labels > 0) & (silent != 0)]
-        self._keep(set(distinct(loud)), f"on its way to {name!r} 0 becomes another number")
-        read = [self.meaning[label] for label in columns.tolist()]
+        columns = self._columns(x, channel_dim(layer, x), f"{name!r} reads it together with other channels")
+        if not self._by_channel(x):
+            labels, silent = self._read(x)
+            loud = labels[(labels > 0) & (silent != 0)]
+            self._keep(distinct(loud), f"on its way to {name!r} 0 becomes another number")
+        read = [self.meaning[label] for label in columns]
         if self.flow.inputs.setdefault(name, read) != read:
-            self._keep({*columns.tolist(), *map(self._label, self.flow.inputs[name])}, f"{name!r} is called more than once")
+            self._keep([*columns, *map(self._label, self.flow.inputs[name])], f"{name!r} is called more than once")
         channels = output.shape[channel_dim(layer, output)]
         if name not in self.flow.first:
             self.flow.first[name] = len(self.flow.producers)
@@ -154,49 +204,64 @@ class Trace(TorchDispatchMode):
             own = [label | before for label, before in zip(own, read, strict=True)]
         elif getattr(layer, "groups", 1) > 1:
             reason = f"{name!r} is a convolution in groups of several channels"
-            self._keep({*columns.tolist(), *map(self._label, own)}, reason)
-        view = [1] * output.ndim
-        view[channel_dim(layer, output)] = channels
-        fresh = torch.tensor([self._label(label) for label in own], dtype=torch.int32, device=output.device)
-        self._write(output, fresh.view(view).expand(output.shape), torch.zeros_like(output))
+            self._keep([*columns, *map(self._label, own)], reason)
+        self._write_by_channel(output, _ByChannel(channel_dim(layer, output), tuple(map(self._label, own))))
         self.straight[_memory(output)] = name
 
     def _through_norm(self, name: str, norm: nn.Module, x: Tensor, output: Tensor) -> None:
         """A module with parameters for each channel, which are cut with the channel if it treats each by itself."""
         self._note_reader(x, relu=False)
-        labels, silent = self._read(x)
-        if not labels.any():
+        labelled = self._labels_in([x])
+        if not labelled:
             return
-        one, its_labels = x[:1], labels[:1]  # in evaluation mode the others of the batch are treated alike
         fits = x.ndim > 1 and x.shape[1] == size_of_each(norm)
-        if not fits or depends_on(lambda value: [norm(value)], one, its_labels, [output[:1]])[1]:
-            self._keep(set(distinct(labels)), f"{name!r} mixes channels, or has no parameters for each")
+        mixes, speaks_up, speaks_masked = self._measured(norm, x, output)
+        if not fits or mixes:
+            self._keep(labelled, f"{name!r} mixes channels, or has no parameters for each")
             self._write(output, torch.zeros_like(output, dtype=torch.int32), output)
             return
-        columns = self._columns(labels, x, 1, f"{name!r} treats it together with other channels").tolist()
+        columns = self._columns(x, 1, f"{name!r} treats it together with other channels")
         read = [self.meaning[label] for label in columns]
         if self.flow.norms.setdefault(name, read) != read:
-            self._keep({*columns, *map(self._label, self.flow.norms[name])}, f"{name!r} is called more than once")
-        quiet = torch.where(its_labels > 0, silent[:1], one)
-        if speaks(norm, quiet, its_labels):
+            self._keep([*columns, *map(self._label, self.flow.norms[name])], f"{name!r} is called more than once")
+        if speaks_up:
             self.flow.needs_mask.add(name)
-            if speaks(norm, quiet, its_labels, masked=True):
-                self._keep(set(columns), f"{name!r} makes silent channels speak, and has no scale and shift to mask")
+        if speaks_masked:
+            self._keep(columns, f"{name!r} makes silent channels speak, and has no scale and shift to mask")
         # A margin of zeros gets the channel's scale and shift as well, and so its label.
-        view = [1, -1] + [1] * (output.ndim - 2)
-        followed = torch.tensor(columns, dtype=torch.int32, device=output.device).view(view).expand(output.shape)
-        self._write(output, followed, torch.where(followed > 0, 0, output))
+        followed = _ByChannel(1, columns)
+        if all(columns):
+            self._write_by_channel(output, followed)
+        else:
+            self._write(output, *followed.elements(output))
 
-    def _columns(self, labels: Tensor, x: Tensor, dim: int, reason: str) -> Tensor:
+    def _measured(self, norm: nn.Module, x: Tensor, output: Tensor) -> tuple[bool, bool, bool]:
+        """Does ``norm`` mix channels, does it make silent ones speak, and does it so if its parameters are zero?
+
+        In evaluation mode the images of a batch are treated alike, and one will do; so will one normalisation of a kind.
+        """
+        kind = (type(norm), settings(norm), x.shape[1:]) if self._by_channel(x) else (norm,)
+        if kind not in self.verdicts:
+            labels, silent = (part[:1] for part in self._read(x))
+            mixes = depends_on(lambda value: [norm(value)], x[:1], labels, [output[:1]])[1]
+            quiet = torch.where(labels > 0, silent, x[:1])
+            speaks_up = not mixes and speaks(norm, quiet, labels)
+            self.verdicts[kind] = mixes, speaks_up, speaks_up and speaks(norm, quiet, labels, masked=True)
+        return self.verdicts[kind]
+
+    def _columns(self, x: Tensor, dim: int, reason: str) -> tuple[int, ...]:
         """One label for each channel along ``dim``; a channel whose elements have several keeps their owners where they are.
 
         A margin of zeros, as padding adds, is as good as any label.
         """
-        rows, values = labels.movedim(dim, 0).flatten(1), x.movedim(dim, 0).flatten(1)
+        known = self._by_channel(x)
+        if known and known.dim == dim:
+            return known.labels
+        rows, values = (part.movedim(dim, 0).flatten(1) for part in (self._read(x)[0], x))
         most = rows.amax(dim=1)
         fits = ((rows == most[:, None]) | ((rows == 0) & (values == 0))).all(dim=1)
-        self._keep(set(distinct(rows[~fits])), reason)
-        return torch.where(fits, most, 0)
+        self._keep(distinct(rows[~fits]), reason)
+        return tuple(torch.where(fits, most, 0).tolist())
 
     # Operations between the layers.
 
@@ -215,10 +280,13 @@ class Trace(TorchDispatchMode):
             return func(*args, **kwargs)
         for tensor in tensors:
             self._note_reader(tensor, relu=_name(func) in ("relu", "relu_"))
+        if followed := self._one_by_one(func, leaves, spec, tensors):
+            result = func(*args, **kwargs)
+            self._write_by_channel(result, followed)
+            return result
         written = func._schema.is_mutable
         before = [leaf.clone() if written and isinstance(leaf, Tensor) else leaf for leaf in leaves]
         known = [self._read(leaf) if isinstance(leaf, Tensor) else None for leaf in leaves]
-        known = [tuple(part.clone() for part in found) if written and found else found for found in known]
         places = {_memory(tensor) for tensor in tensors}
         result = func(*args, **kwargs)
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
@@ -227,10 +295,30 @@ class Trace(TorchDispatchMode):
         self._through_operation(func, before, known, spec, outputs)
         return result
 
+    def _one_by_one(self, func, leaves, spec, tensors) -> _ByChannel | None:
+        """The labels of the result in the usual case: known by channel, 0 stays 0, and each element is treated by itself."""
+        known = [self._by_channel(tensor) for tensor in tensors]
+        alike = len({(one and one.dim, tensor.shape) for one, tensor in zip(known, tensors, strict=True)}) == 1
+        if torch.Tag.pointwise not in func.tags or known[0] is None or not alike:
+            return None
+        if self.flow.stays and any(one in self.flow.stays for label in known[0].labels for one in self.meaning[label]):
+            return None
+        zeros = [leaf.new_zeros(1) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        positional, named = tree_unflatten(zeros, spec)
+        silent = func(*positional, **named)
+        if not isinstance(silent, Tensor) or silent.dtype != tensors[0].dtype or silent.any():
+            return None
+        labels = known[0].labels
+        for other in known[1:]:
+            pairs = list(zip(labels, other.labels, strict=True))
+            joined = self._joined({pair for pair in pairs if pair[0] != pair[1]}, _name(func))
+            labels = tuple(joined.get(pair, pair[0]) for pair in pairs)
+        return _ByChannel(known[0].dim, labels)
+
     def _through_operation(self, func, leaves, known, spec, outputs) -> None:
         marked = [n for n, found in enumerate(known) if found is not None and found[0].any()]
         floating = [output for output in outputs if output.is_floating_point()]
-        involved = set().union(*(distinct(known[n][0]) for n in marked)) if marked else set()
+        involved = sorted(set().union(*(distinct(known[number][0]) for number in marked)))
         for output in outputs:
             if not output.is_floating_point() and involved:
                 self._remember_unfollowed(output, involved)
@@ -255,39 +343,41 @@ class Trace(TorchDispatchMode):
             else:
                 depends, mixed = depends_on(lambda x, at=number: run({at: x}), leaves[number], labels, floating)
                 if mixed:
-                    self._keep(set(distinct(labels)), f"{_name(func)} mixes it with other channels")
-            found = [self._joined(one, other, _name(func)) for one, other in zip(found, depends, strict=True)]
+                    self._keep(distinct(labels), f"{_name(func)} mixes it with other channels")
+            found = [self._joined_by_element(one, other, _name(func)) for one, other in zip(found, depends, strict=True)]
         quiet = {}
         for number in marked:
             labels, silent = known[number]
             quiet[number] = torch.where(self._are_kept(labels) | (labels == 0), leaves[number], silent)
         for output, labels, silent in zip(floating, found, run(quiet) if quiet else floating, strict=True):
             if ((labels == 0) & (silent != output)).any():  # it changes with its inputs, but NaN does not come through
-                unseen = involved - set(distinct(labels))
+                unseen = set(involved) - set(distinct(labels))
                 self._keep(unseen, f"{_name(func)} cannot be followed")
             self._write(output, labels, torch.where(labels > 0, silent, output))
 
-    def _joined(self, one: Tensor, other: Tensor, operation: str) -> Tensor:
-        """The labels of elements that depend on ``one`` and on ``other``: both, where one channel meets just one."""
+    def _joined_by_element(self, one: Tensor, other: Tensor, operation: str) -> Tensor:
+        """The labels of elements that depend on ``one`` and on ``other``, as ``_joined`` finds them."""
         both = (one > 0) & (other > 0) & (one != other)
         labels = torch.maximum(one, other)
-        if not both.any():
-            return labels
-        keys, which = (one[both].long() * len(self.meaning) + other[both]).unique(return_inverse=True)
-        pairs = [divmod(key, len(self.meaning)) for key in keys.tolist()]
-        partners: list[dict[int, set[int]]] = [{}, {}]
-        for pair in pairs:
-            for side in (0, 1):
-                partners[side].setdefault(pair[side], set()).add(pair[1 - side])
-        several = [{label for label, met in side.items() if len(met) > 1} for side in partners]
-        for labelled in several:
-            self._keep(labelled, f"{operation} joins it with several other channels at once")
-        joined = []
-        for pair in pairs:
-            left = [label for side, label in enumerate(pair) if label not in several[side]]
-            joined.append(self._label(frozenset().union(*(self.meaning[label] for label in left))))
-        labels[both] = torch.tensor(joined, dtype=torch.int32, device=labels.device)[which]
+        if both.any():
+            keys, which = (one[both].long() * len(self.meaning) + other[both]).unique(return_inverse=True)
+            pairs = [divmod(key, len(self.meaning)) for key in keys.tolist()]
+            joined = self._joined(set(pairs), operation)
+            labels[both] = torch.tensor([joined[pair] for pair in pairs], dtype=torch.int32, device=labels.device)[which]
         return labels
+
+    def _joined(self, pairs: set[tuple[int, int]], operation: str) -> dict[tuple[int, int], int]:
+        """The label of what depends on both labels of a pair: of both, where one channel meets just one."""
+        several = []
+        for side in (0, 1):
+            meetings = Counter(pair[side] for pair in pairs)
+            several.append({label for label, count in meetings.items() if count > 1})
+            self._keep(several[side], f"{operation} joins it with several other channels at once")
+        joined = {}
+        for pair in sorted(pairs):
+            left = [self.meaning[label] for side, label in enumerate(pair) if label not in several[side]]
+            joined[pair] = self._label(frozenset().union(*left))
+        return joined
 
     # What is known, and where it is kept.
 
@@ -298,43 +388,60 @@ class Trace(TorchDispatchMode):
         return self.labels[producers]
 
     def _are_kept(self, labels: Tensor) -> Tensor:
-        known = distinct(labels)
-        if not any(producer in self.flow.stays for label in known for producer in self.meaning[label]):
-            return torch.zeros((), dtype=torch.bool, device=labels.device).expand(labels.shape)
-        kept = [label for label in known if any(producer in self.flow.stays for producer in self.meaning[label])]
+        kept = [label for label in distinct(labels) if any(one in self.flow.stays for one in self.meaning[label])]
         return torch.isin(labels, torch.tensor(kept, dtype=torch.int32, device=labels.device))
 
-    def _keep(self, labels: set[int], reason: str) -> None:
+    def _keep(self, labels: Iterable[int], reason: str) -> None:
         for label in labels:
             for producer in self.meaning[label]:
                 self.flow.stays.setdefault(producer, reason)
 
     def _labels_in(self, values) -> set[int]:
-        tensors = [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
-        return set().union(*(distinct(self._read(tensor)[0]) for tensor in tensors)) if tensors else set()
+        found: set[int] = set()
+        for tensor in (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)):
+            known = self._by_channel(tensor)
+            found.update(known.labels if known else distinct(self._read(tensor)[0]))
+        return found
+
+    def _by_channel(self, tensor: Tensor) -> _ByChannel | None:
+        """What is known of ``tensor``, if a label for each of its channels says it all."""
+        shadow = self.shadows.get(_memory(tensor))
+        fits = shadow is not None and shadow.size == tensor.element_size() and tensor.is_floating_point()
+        return shadow.by_channel(tensor) if fits else None
 
     def _read(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
+        """A label for each element of ``tensor``, and its value while its channels are silent."""
         shadow = self.shadows.get(_memory(tensor))
+        unknown = torch.zeros((), dtype=torch.int32, device=tensor.device).expand(tensor.shape)
         if shadow is None or not tensor.is_floating_point():
-            return torch.zeros((), dtype=torch.int32, device=tensor.device).expand(tensor.shape), tensor
+            return unknown, tensor
         if shadow.size != tensor.element_size():
-            self._keep(set(distinct(shadow.labels)), "its numbers are read as another type")
-            return torch.zeros((), dtype=torch.int32, device=tensor.device).expand(tensor.shape), tensor
-        labels, silent = shadow.of(tensor)
-        return labels, torch.where(labels > 0, silent, tensor)
+            known = shadow.known.labels if shadow.known else distinct(shadow.labels)
+            self._keep(known, "its numbers are read as another type")
+            return unknown, tensor
+        return shadow.read(tensor)
 
     def _write(self, tensor: Tensor, labels: Tensor, silent: Tensor) -> None:
         place = _memory(tensor)
         self.straight.pop(place, None)
-        if place not in self.shadows:
-            if not labels.any() or not place:
-                return
-            self.shadows[place] = _Shadow(tensor)
-            weakref.finalize(tensor.untyped_storage(), self._forget, place)
-        for part, values in zip(self.shadows[place].of(tensor), (labels, silent), strict=True):
-            part.copy_(values)
+        if place and (place in self.shadows or labels.any()):
+            if place not in self.shadows:
+                self._add(place, tensor, _Shadow(tensor))
+            self.shadows[place].write(tensor, labels, silent)
 
-    def _remember_unfollowed(self, tensor: Tensor, labels: set[int]) -> None:
+    def _write_by_channel(self, tensor: Tensor, known: _ByChannel) -> None:
+        place = _memory(tensor)
+        self.straight.pop(place, None)
+        if place in self.shadows:
+            self.shadows[place].write_by_channel(tensor, known)
+        elif place:
+            self._add(place, tensor, _Shadow(tensor, known))
+
+    def _add(self, place: int, tensor: Tensor, shadow: _Shadow) -> None:
+        self.shadows[place] = shadow
+        weakref.finalize(tensor.untyped_storage(), self._forget, place)
+
+    def _remember_unfollowed(self, tensor: Tensor, labels: Iterable[int]) -> None:
         place = _memory(tensor)
         if place not in self.unfollowed:
             weakref.finalize(tensor.untyped_storage(), self.unfollowed.pop, place, None)
@@ -380,6 +487,10 @@ class Trace(TorchDispatchMode):
 
 def _memory(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
+
+
+def _layout(tensor: Tensor) -> tuple:
+    return tensor.size(), tensor.stride(), tensor.storage_offset()
 
 
 def _name(func) -> str:
