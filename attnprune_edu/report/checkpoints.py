@@ -19,7 +19,7 @@ from ..pruning.silence import masks_of, unmask, weight_masks_of
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 SHIPPED = ("article-net", "resnet20")  # each for CIFAR-10 and for the embedded set
 # Masks are stored beside the weights: a prefix that says of which kind, and the name of the layer.
-_MASKS = {"keep/": (masks_of, mask), "keep_weights/": (weight_masks_of, mask_weights)}
+_MASKS = {"keep/": masks_of, "keep_weights/": weight_masks_of}
 
 
 def save_model(model: nn.Module, path: str | Path, *, dtype: torch.dtype | None = None) -> Path:
@@ -60,7 +60,7 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
             continue
         seen.add(place)
         tensors[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    for prefix, (read, _) in _MASKS.items():
+    for prefix, read in _MASKS.items():
         tensors |= {prefix + name: keep.cpu() for name, keep in read(model).items()}
     return tensors
 
@@ -106,13 +106,16 @@ def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
             architecture = json.loads((file.metadata() or {})["architecture"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dictionary)
         model = rebuild(architecture)
-        keeps = {
-            prefix: {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
+        channels, weights = (
+            {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
             for prefix in _MASKS
-        }
+        )
         model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a network that save_model wrote, or is damaged: {error}") from error
-    for prefix, (_, put) in _MASKS.items():
-        model = put(model, keeps[prefix])
-    return model.eval()
+    if channels:
+        widths = model.architecture
+        # Only a network that takes images of one size knows it; for others mask finds some that fit.
+        images = torch.zeros(2, widths["in_channels"], *widths["image_size"]) if "image_size" in widths else None
+        model = mask(model, channels, example_inputs=images)
+    return mask_weights(model, weights).eval()
