@@ -149,17 +149,6 @@ def test_heads_are_outputs_and_no_class_is_lost():
             ap.remove(masked, inputs)
 
 
-def test_activation_attention_scores_channels_where_a_linear_layer_works_on_tokens(tiny_data):
-    torch.manual_seed(0)
-    model = net(lambda n, x: n.head(n.up(x.flatten(2).transpose(1, 2)).relu().mean(1)), up=nn.Linear(3, 5),
-                head=nn.Linear(5, 3)).eval()  # fmt: skip
-    found = ap.importance(model, "activation_attention", data=tiny_data, num_images=54)["up"]
-    tokens = tiny_data.normalize(tiny_data.train.images).flatten(2).transpose(1, 2)
-    with torch.no_grad():
-        by_hand = (model.up(tokens).relu().mean(0) ** 2).mean(0)  # over the images, then over the 256 tokens
-    assert torch.allclose(found, by_hand, rtol=1e-4)
-
-
 @pytest.mark.parametrize("criterion", ["attention", "taylor", "activation_attention", "l1"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_every_criterion_takes_networks_of_other_types_and_multi_head_attention(criterion, dtype, tiny_data):

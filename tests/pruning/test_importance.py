@@ -1,13 +1,45 @@
+import copy
 import math
 
 import pytest
 import torch
+from conftest import Network, trained_norms
 from torch import nn
 
 import attnprune_edu as ap
-from attnprune_edu.pruning.importance import CRITERIA
+from attnprune_edu.data.images import Images
+from attnprune_edu.pruning.importance import CRITERIA, score
 
 on_any_network = pytest.mark.parametrize("criterion", [name for name in CRITERIA if name != "bn_scale"])
+
+
+@pytest.fixture(scope="module")
+def uneven_data() -> ap.ImageData:
+    """250 training images of 16×16 pixels, of which a few show one class and most another: batches of 100, 100 and 50."""
+    draw = torch.Generator().manual_seed(0)
+
+    def part(count):
+        labels = torch.rand(count, generator=draw).mul(8).long().clamp(max=2)
+        images = torch.randint(256, (count, 3, 16, 16), generator=draw)
+        return Images((images * (labels + 1)[:, None, None, None] // 3).to(torch.uint8), labels)
+
+    return ap.ImageData("uneven", ("dark", "grey", "bright"), part(250), part(40), part(40))
+
+
+def plain_net() -> ap.ArticleNet:
+    """Every layer has a bias, and what follows it is a ReLU."""
+    torch.manual_seed(0)
+    return ap.ArticleNet(conv_channels=(4, 6), hidden=10, num_classes=3, image_size=16).eval()
+
+
+def residual_net() -> ap.ResNet20:
+    """No convolution has a bias, behind each stands a trained normalisation, and some groups have several layers."""
+    torch.manual_seed(0)
+    model = ap.ResNet20((3, 4, 5), ((2, 3, 4), (4, 3, 2), (3, 2, 4)), num_classes=3)
+    return trained_norms(model, 16)
+
+
+two_networks = pytest.mark.parametrize("build", [plain_net, residual_net])
 
 
 @on_any_network
@@ -15,6 +47,47 @@ def test_one_value_per_channel_of_every_layer_but_the_last(tiny_model, tiny_data
     values = ap.importance(tiny_model, criterion, data=tiny_data)
     assert {name: tuple(v.shape) for name, v in values.items()} == {"conv1": (4,), "conv2": (6,), "fc1": (10,)}
     assert all(torch.isfinite(v).all() and not v.requires_grad for v in values.values())
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_scoring_changes_neither_the_network_nor_torchs_random_numbers(criterion, uneven_data):
+    model = residual_net().train()
+    model.bn1.eval()  # a mode of its own
+    model.fc.requires_grad_(False)
+    before, numbers = copy.deepcopy(model), torch.get_rng_state()
+    ap.importance(model, criterion, data=uneven_data, num_images=120)
+    assert torch.equal(torch.get_rng_state(), numbers)
+    state = model.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in before.state_dict().items())
+    assert [module.training for module in model.modules()] == [module.training for module in before.modules()]
+    for parameter, was in zip(model.parameters(), before.parameters(), strict=True):
+        assert parameter.grad is None and parameter.requires_grad == was.requires_grad
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@two_networks
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_criteria_of_weights_follow_their_formulas_in_every_layer(build, temperature):
+    model = build()
+    found = {
+        c: ap.importance(model, c, temperature=temperature) for c in ("attention", "attention_signed", "l1", "l2", "fpgm")
+    }
+    for name in found["l1"]:
+        filters = [[w.item() for w in weight.double().flatten()] for weight in model.get_submodule(name).weight]
+
+        def attended(values):
+            exponentials = [math.exp(value / temperature) for value in values]
+            return sum(e * value for e, value in zip(exponentials, values, strict=True)) / sum(exponentials)
+
+        wanted = {
+            "attention": [attended([abs(w) for w in weights]) for weights in filters],
+            "attention_signed": [attended(weights) for weights in filters],
+            "l1": [sum(abs(w) for w in weights) for weights in filters],
+            "l2": [math.hypot(*weights) for weights in filters],
+            "fpgm": [sum(math.dist(weights, other) for other in filters) for weights in filters],
+        }
+        for criterion, values in wanted.items():
+            assert found[criterion][name].tolist() == pytest.approx(values, rel=1e-4, abs=1e-6), (criterion, name)
 
 
 def linear_pair(rows) -> nn.Sequential:
@@ -84,58 +157,111 @@ def test_bn_scale_needs_a_norm(tiny_model):
     assert torch.equal(ap.importance(model, "bn_scale")["0"], model[1].weight.abs().detach())
     with pytest.raises(ValueError, match=r"\['conv1', 'conv2', 'fc1'\] have none.*ignored_layers"):
         ap.importance(tiny_model, "bn_scale")
+    without_scale = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    with pytest.raises(ValueError, match=r"\['0'\] have none"):
+        ap.importance(without_scale, "bn_scale", example_inputs=torch.randn(2, 3, 16, 16))
 
 
-def test_activation_attention_by_hand(tiny_model, tiny_data):
-    inputs = tiny_data.normalize(tiny_data.train.images)
+@two_networks
+def test_activation_attention_by_hand(build, uneven_data):
+    """In one batch and in evaluation mode, while the function takes batches and gets a network in training mode."""
+    model, options, outputs = build().train(), {"data": uneven_data, "num_images": 230, "seed": 3}, {}
+    cubed = ap.importance(model, "activation_attention", power=3, **options)
+    squared = ap.importance(model, "activation_attention", **options)
+    for name in squared:
+        normalised = name.replace("conv", "bn").replace("shortcut.0", "shortcut.1")
+        before_relu = model.get_submodule(normalised if build is residual_net else name)
+        before_relu.register_forward_hook(lambda module, inputs, output, name=name: outputs.update({name: output}))
+    calibration = uneven_data.sample(230, torch.Generator().manual_seed(3))
     with torch.no_grad():
-        maps = tiny_model.conv1(inputs).relu().mean(dim=0)  # (channels, height, width)
-        hidden = tiny_model.fc1(
-            tiny_model.pool(tiny_model.conv2(tiny_model.pool(tiny_model.conv1(inputs).relu())).relu()).flatten(1)
-        )
-    found = ap.importance(tiny_model, "activation_attention", data=tiny_data, num_images=len(inputs), power=3)
-    assert torch.allclose(found["conv1"], (maps**3).mean(dim=(1, 2)), rtol=1e-4)
-    assert torch.allclose(found["fc1"], hidden.relu().mean(dim=0) ** 3, rtol=1e-4)
-    with pytest.raises(ValueError, match="'activation_attention' needs the argument data"):
-        ap.importance(tiny_model, "activation_attention")
+        model.eval()(uneven_data.normalize(calibration.images))
+    for name, output in outputs.items():
+        maps = output.relu().mean(dim=0).reshape(output.shape[1], -1)  # (channels, positions)
+        assert torch.allclose(cubed[name], (maps**3).mean(dim=1), rtol=1e-4), name
+        assert torch.allclose(squared[name], (maps**2).mean(dim=1), rtol=1e-4), name
 
 
-def test_activation_attention_looks_behind_the_normalisation(tiny_data):
+@pytest.mark.parametrize("norm", [nn.Identity, nn.BatchNorm1d])
+def test_activation_attention_finds_the_channels_of_a_linear_layer_that_works_on_tokens(norm, uneven_data):
+    """Its outputs have them last, and a normalisation behind wants them second."""
     torch.manual_seed(0)
-    layers = [torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(3)]
-    model = torch.nn.Sequential(*layers)
-    inputs = tiny_data.normalize(tiny_data.train.images)
-    model(inputs)
-    model.eval()[1].bias.data.uniform_(-2, 1)
+    model = Network(
+        lambda net, x: net.head(net.norm(net.up(x.flatten(2).transpose(1, 2)).transpose(1, 2)).relu().mean(2)),
+        up=nn.Linear(3, 5), norm=norm(5), head=nn.Linear(5, 3),
+    ).eval()  # fmt: skip
+    if norm is nn.BatchNorm1d:
+        nn.init.normal_(model.norm.bias)
+    found = ap.importance(model, "activation_attention", data=uneven_data, num_images=250)["up"]
+    tokens = uneven_data.normalize(uneven_data.train.images).flatten(2).transpose(1, 2)
     with torch.no_grad():
-        maps = model[:3](inputs).mean(dim=0)
-    found = ap.importance(model, "activation_attention", data=tiny_data, num_images=len(inputs))
-    assert torch.allclose(found["0"], (maps**2).mean(dim=(1, 2)), rtol=1e-4)
-    found = ap.importance(
-        ap.mask(model, {"0": torch.tensor([True, False, True, True])}), "activation_attention", data=tiny_data
+        maps = model.norm(model.up(tokens).transpose(1, 2)).relu().mean(dim=0)  # (channels, tokens)
+    assert torch.allclose(found, maps.square().mean(dim=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("criterion", ["l1", "activation_attention"])
+def test_the_data_say_which_inputs_a_network_takes(criterion, uneven_data):
+    def forward(net, x):
+        assert x.shape[1:] == (3, 16, 16), "nothing else is taken"
+        return net.head(net.conv(x).relu().mean((2, 3)))
+
+    model = Network(forward, conv=nn.Conv2d(3, 4, 3), head=nn.Linear(4, 3))
+    assert ap.importance(model, criterion, data=uneven_data)["conv"].shape == (4,)
+    images = torch.randn(2, 3, 16, 16)
+    again = Network(forward, conv=nn.Conv2d(3, 4, 3), head=nn.Linear(4, 3))
+    small = uneven_data.subset(train=20)
+    assert ap.importance(again, criterion, data=small, example_inputs=images)["conv"].shape == (4,)
+
+
+@two_networks
+def test_taylor_is_the_change_of_the_loss_when_a_channel_shrinks(build, uneven_data):
+    """d loss / d scale of the channel's output, because that output is Σ w x + b; squared, and the mean of three batches."""
+    model, scales = build(), {}
+    calibration = uneven_data.sample(230, torch.Generator().manual_seed(3))
+    found = ap.importance(model.train(), "taylor", data=uneven_data, num_images=230, seed=3)
+    model.eval()
+    for name, values in found.items():
+        scales[name] = torch.ones(len(values), *[1] * (model.get_submodule(name).weight.ndim - 2), requires_grad=True)
+        model.get_submodule(name).register_forward_hook(lambda layer, inputs, output, scale=scales[name]: output * scale)
+    squares = dict.fromkeys(scales, 0)
+    for batch in (slice(100), slice(100, 200), slice(200, 230)):
+        outputs = model(uneven_data.normalize(calibration.images[batch]))
+        loss = nn.functional.cross_entropy(outputs, calibration.labels[batch])
+        for name, gradient in zip(scales, torch.autograd.grad(loss, scales.values()), strict=True):
+            squares[name] += gradient.flatten() ** 2 / 3
+    for name, values in found.items():
+        assert torch.allclose(values, squares[name], rtol=1e-3, atol=1e-3 * squares[name].max().item()), name
+
+
+def test_frozen_layers_are_scored_too_even_without_gradients(uneven_data):
+    model = plain_net()
+    values = ap.importance(model, "taylor", data=uneven_data)
+    model.requires_grad_(False)
+    with torch.no_grad():
+        frozen = ap.importance(model, "taylor", data=uneven_data)
+    assert all(torch.equal(frozen[name], values[name]) for name in values)
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "activation_attention"])
+def test_what_looks_at_images_draws_them_by_its_seed(criterion, uneven_data):
+    model = plain_net()
+    first, same, other, one, all_ = (
+        ap.importance(model, criterion, data=uneven_data, num_images=count, seed=seed)["conv2"]
+        for seed, count in ((1, 50), (1, 50), (2, 50), (1, 1), (1, 250))
     )
-    assert found["0"].argmin() == 1
-
-
-def test_taylor_is_the_change_of_the_loss_when_a_channel_shrinks(tiny_model, tiny_data):
-    """d loss / d scale of the channel's output, because that output is Σ w x + b; and nobody's gradients are touched."""
-    values = ap.importance(tiny_model, "taylor", data=tiny_data, num_images=60)["conv2"]
-    scale = torch.ones(6, 1, 1, requires_grad=True)
-    hook = tiny_model.conv2.register_forward_hook(lambda layer, inputs, output: output * scale)
-    nn.functional.cross_entropy(tiny_model(tiny_data.normalize(tiny_data.train.images)), tiny_data.train.labels).backward()
-    hook.remove()
-    assert torch.allclose(values, scale.grad.flatten() ** 2, rtol=1e-3)
-    tiny_model.zero_grad()
-    ap.importance(tiny_model, "taylor", data=tiny_data)
-    assert tiny_model.conv1.weight.grad is None
-    tiny_model.conv1.requires_grad_(False)
-    with torch.no_grad():
-        frozen = ap.importance(tiny_model, "taylor", data=tiny_data, num_images=60)["conv2"]
-    assert torch.equal(frozen, values) and not tiny_model.conv1.weight.requires_grad
-    with pytest.raises(ValueError, match="'taylor' needs the argument data"):
-        ap.importance(tiny_model, "taylor")
+    assert torch.equal(first, same) and not torch.equal(first, other)
+    assert not torch.equal(one, first) and not torch.equal(first, all_)
+    with pytest.raises(ValueError, match=f"'{criterion}' needs the argument data"):
+        ap.importance(model, criterion)
     with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
-        ap.importance(tiny_model, "taylor", data=tiny_data, num_images=0)
+        ap.importance(model, criterion, data=uneven_data, num_images=0)
+
+
+def test_a_criterion_is_a_name_or_a_function(uneven_data):
+    model = plain_net()
+    for seed in (0, 4):
+        wanted = ap.importance(model, "taylor", data=uneven_data, seed=seed)
+        assert all(torch.equal(v, wanted[name]) for name, v in score(model, "taylor", uneven_data, seed).items())
+    assert score(model, lambda network: {"of": network}, uneven_data) == {"of": model}
 
 
 @on_any_network
@@ -143,15 +269,18 @@ def test_silent_channels_rank_lowest_and_do_not_count_for_the_others(tiny_model,
     keep = {"fc1": torch.arange(10) % 3 != 0}
     masked = ap.mask(tiny_model, keep)
     values = ap.importance(masked, criterion, data=tiny_data)["fc1"]
-    assert values[~keep["fc1"]].max() < values[keep["fc1"]].min()
+    assert values[~keep["fc1"]].max() < min(values[keep["fc1"]].min(), 1e-30)
     removed = ap.importance(ap.remove(masked), criterion, data=tiny_data)["fc1"]
     assert torch.allclose(values[keep["fc1"]], removed, rtol=1e-4)
     assert ap.keep_by_ratio({"fc1": values}, 0.4)["fc1"].tolist() == keep["fc1"].tolist(), "the four silent ones go first"
 
 
-def test_random_follows_its_seed(tiny_model):
-    first, same, other = (ap.importance(tiny_model, "random", seed=seed)["fc1"] for seed in (1, 1, 2))
-    assert torch.equal(first, same) and not torch.equal(first, other)
+def test_random_numbers_are_uniform_and_follow_their_seed(tiny_model):
+    first, same, other = (ap.importance(tiny_model, "random", seed=seed) for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], same[name]) and not torch.equal(first[name], other[name]) for name in first)
+    assert not torch.equal(first["conv1"], first["conv2"][:4]), "each layer has numbers of its own"
+    many = ap.importance(nn.Sequential(nn.Linear(1, 4000), nn.Linear(4000, 1)), "random")["0"].double()
+    assert torch.allclose(many.sort().values, torch.linspace(0, 1, 4000, dtype=torch.float64), atol=0.03)
 
 
 def test_bad_input_is_named(tiny_model):
@@ -167,10 +296,13 @@ def test_bad_input_is_named(tiny_model):
         ap.importance(tiny_model, ignored_layers=["conv9"])
     with pytest.raises(ValueError, match="temperature must be above 0, got 0"):
         ap.importance(tiny_model, temperature=0)
-    with torch.no_grad():
-        tiny_model.conv2.weight[0, 0] = math.nan
-    with pytest.raises(ValueError, match="'conv2' has NaN"):
-        ap.importance(tiny_model, "l1")
+    with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
+        ap.importance(tiny_model, num_images=0)
+    for value in (math.nan, math.inf):
+        with torch.no_grad():
+            tiny_model.conv2.weight[0, 0, 1, 1] = value
+        with pytest.raises(ValueError, match="'conv2' has NaN or infinite weights"):
+            ap.importance(tiny_model, "random")
 
 
 def test_ignored_layers_are_left_out(tiny_model):
