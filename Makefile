@@ -20,7 +20,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 ONE_MORE = $(shell $(BIN)/python -c "import psutil; print((psutil.cpu_count(logical=False) or 1) + 1)")
 
 .DEFAULT_GOAL := help
-.PHONY: help lab demo test zoo data notebooks checkpoints bench lock clean
+.PHONY: help lab demo test zoo mutants data notebooks checkpoints bench lock clean
 
 help: ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -57,6 +57,11 @@ test: $(READY) ## set everything up and run every test
 
 zoo: $(READY) ## cut every classification network of torchvision and compare, in ONNX Runtime as well
 	$(PYTEST) -m zoo tests/pruning/test_zoo.py
+
+SAMPLE ?= 20
+mutants: $(READY) ## break a module in small ways to see whether its tests notice (ONLY=file SAMPLE=20)
+	@$(BIN)/python -c "import mutmut" 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py --sample $(SAMPLE) $(ONLY)
 
 data: $(READY) ## download CIFAR-10 (170 MB), resuming where an earlier try broke off
 	$(BIN)/attnprune-edu data
