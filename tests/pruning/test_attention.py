@@ -1,3 +1,6 @@
+import itertools
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
@@ -14,6 +17,20 @@ def matrices(draw):
 
 MATRICES = matrices()
 TEMPERATURES = st.floats(0.05, 50)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.3}])
+def test_both_formulas_by_hand(signed, options):
+    weights = [[0.5, -2.0, 1.0], [3.0, 3.0, -3.0]]
+    temperature = options.get("temperature", 1.0)
+    values = weights if signed else [[abs(w) for w in row] for row in weights]
+    exponentials = [[math.exp(value / temperature) for value in row] for row in values]
+    shares = [[e / sum(row) for e in row] for row in exponentials]
+    found = ap.attention_weights(torch.tensor(weights), signed=signed, **options)
+    assert found.flatten().tolist() == pytest.approx([share for row in shares for share in row])
+    scores = [sum(a * v for a, v in zip(*rows, strict=True)) for rows in zip(shares, values, strict=True)]
+    assert ap.attention_scores(torch.tensor(weights), signed=signed, **options).tolist() == pytest.approx(scores)
 
 
 @given(MATRICES, TEMPERATURES, st.booleans())
@@ -45,19 +62,22 @@ def test_both_limits_of_the_temperature(weights):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_large_weights_and_small_temperatures_do_not_overflow(dtype):
-    weights = torch.tensor([[3e4, -3e4, 1.0], [0.0, 0.0, 0.0]], dtype=dtype)
-    for temperature in (1e-4, 1.0):
-        scores = ap.attention_scores(weights, temperature)
-        assert scores.dtype == dtype and torch.isfinite(scores).all()
+    largest = min(torch.finfo(dtype).max, 1e38)
+    weights = torch.tensor([[largest, -largest, 1.0], [0.0, 0.0, 0.0], [-1.0, -1.0, -1.0]], dtype=dtype)
+    for temperature, signed in itertools.product((1e-4, 1.0), (False, True)):
+        alpha = ap.attention_weights(weights, temperature, signed=signed)
+        assert alpha.dtype == dtype and alpha.float().sum(dim=1).tolist() == pytest.approx([1, 1, 1], rel=1e-2)
+        scores = ap.attention_scores(weights, temperature, signed=signed)
+        assert scores.dtype == dtype and torch.equal(scores, (weights if signed else weights.abs()).amax(dim=1))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_scores_of_long_rows_in_half_precision_stay_within_their_row(dtype):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_scores_of_long_rows_stay_within_their_row(dtype):
     for signed in (False, True):
         weights = (1 + torch.rand(50, 4608, generator=torch.Generator().manual_seed(0))).to(dtype)
-        weights[0] = 0.1  # all equal: the score can be nothing else
+        weights[:20] = weights[:20, :1] * torch.linspace(0.1, 3, 20, dtype=dtype)[:, None]  # all equal: so is the score
         scores = ap.attention_scores(weights, 100.0, signed=signed)
-        assert scores.dtype == dtype and scores[0] == weights[0, 0]
+        assert scores.dtype == dtype and torch.equal(scores[:20], weights[:20, 0])
         assert torch.allclose(scores.float(), weights.float().mean(dim=1), rtol=0.01)
 
 
@@ -108,7 +128,7 @@ def test_dividing_by_the_sum_gives_shares_of_positive_scores(scores):
 
 
 def test_normalize_where_the_printed_formula_cannot():
-    for scores in ([0.2, -0.2], [0.1, -0.3], [0.0, 0.0]):
+    for scores in ([0.2, -0.2], [0.1, -0.3], [0.0, 0.0], [[0.3, 0.4], [0.1, -0.3]]):
         with pytest.raises(ValueError, match=r"sum above 0.*use 'minmax'"):
             ap.normalize(torch.tensor(scores), "sum")
     assert ap.normalize(torch.tensor([-0.3, 0.1, -0.1])).tolist() == pytest.approx([0, 1, 0.5])
