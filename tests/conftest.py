@@ -1,5 +1,7 @@
 """Fixtures that many tests share: small data, a small network, and real CIFAR-10 where it lies beside the checkout."""
 
+import copy
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,38 @@ def train_tiny(tiny_data):
         return model
 
     return trained
+
+
+@pytest.fixture(scope="session")
+def uneven_data() -> ap.ImageData:
+    """Data on which mistakes show: 230, 130 and 170 images in four classes of unequal size, more than a batch of each, the last
+    of them not full; with wrong labels and unequal noise, so that a network gets another share of each part right."""
+    random = np.random.default_rng(0)
+
+    def part(count, noise):
+        labels = random.choice(4, count, p=[0.4, 0.3, 0.2, 0.1])
+        images = random.integers(0, noise, (count, 3, 16, 16))
+        images[:, 0] += 40 * (labels[:, None, None] % 2)
+        images[:, 1, :, :8] += 40 * (labels[:, None, None] // 2)
+        wrong = random.random(count) < 0.1
+        labels[wrong] = (labels[wrong] + 1) % 4
+        return ap.Images(torch.from_numpy(images.astype(np.uint8)), torch.from_numpy(labels))
+
+    return ap.ImageData("uneven", ("a", "b", "c", "d"), part(230, 180), part(130, 210), part(170, 150))
+
+
+@pytest.fixture(scope="session")
+def imperfect(uneven_data):
+    """A function of a seed that returns a network of its own, trained to get about four fifths of ``uneven_data`` right."""
+
+    @functools.cache
+    def trained(seed):
+        torch.manual_seed(seed)
+        model = ap.ArticleNet(conv_channels=(6, 8), hidden=12, num_classes=4, image_size=16)
+        ap.train(model, uneven_data, 6, batch_size=30, lr=0.01, seed=seed, progress=False)
+        return model.eval()
+
+    return lambda seed=0: copy.deepcopy(trained(seed))
 
 
 @pytest.fixture(scope="session")
