@@ -77,8 +77,10 @@ def train_tiny(tiny_data):
 
 @pytest.fixture(scope="session")
 def uneven_data() -> ap.ImageData:
-    """Data on which mistakes show: 230, 130 and 170 images in four classes of unequal size, more than a batch of each, the last
-    of them not full; with wrong labels and unequal noise, so that a network gets another share of each part right."""
+    """Data on which mistakes show: 230, 130 and 170 images in four classes of unequal size, in several batches, the last not full.
+
+    Labels are wrong here and there, and the noise is another in each part, so that a network gets another share right of each.
+    """
     random = np.random.default_rng(0)
 
     def part(count, noise):
@@ -95,7 +97,7 @@ def uneven_data() -> ap.ImageData:
 
 @pytest.fixture(scope="session")
 def imperfect(uneven_data):
-    """A function of a seed that returns a network of its own, trained to get about four fifths of ``uneven_data`` right."""
+    """A function of a seed that returns a network of its own, trained to get most of ``uneven_data`` right, not all."""
 
     @functools.cache
     def trained(seed):
