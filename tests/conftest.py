@@ -77,9 +77,9 @@ def train_tiny(tiny_data):
 
 @pytest.fixture(scope="session")
 def uneven_data() -> ap.ImageData:
-    """Data on which mistakes show: 230, 130 and 170 images in four classes of unequal size, in several batches, the last not full.
+    """Data on which mistakes show: 230, 130 and 170 images in four classes of unequal size; batches of 100 are not all full.
 
-    Labels are wrong here and there, and the noise is another in each part, so that a network gets another share right of each.
+    Labels are wrong here and there, and each part has a noise of its own, so that a network gets another share of it right.
     """
     random = np.random.default_rng(0)
 
