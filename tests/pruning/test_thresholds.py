@@ -2,6 +2,7 @@ import itertools
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, strategies as st
@@ -119,6 +120,9 @@ def test_quantile_by_hand():
     importance = {"layer": torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])}
     theta, keep = ap.threshold_by_quantile(importance, 0.3)
     assert theta["layer"] == pytest.approx(2.2) and keep["layer"].tolist() == [False, False, True, True, True]
+    values = torch.rand(9, generator=torch.Generator().manual_seed(0))
+    theta = ap.threshold_by_quantile({"layer": values}, 0.3).theta["layer"]
+    assert theta == pytest.approx(np.quantile(values.double().numpy(), 0.3), rel=1e-12), "in double precision"
     equal = ap.threshold_by_quantile({"layer": torch.full((7,), 0.1)}, 0.9)
     assert equal.keep["layer"].all(), "equal channels stay or go together"
     with pytest.raises(ValueError, match="q must lie between 0 and 1, got 30"):
