@@ -1,3 +1,4 @@
+import copy
 import itertools
 
 import pytest
@@ -5,8 +6,8 @@ import torch
 from torch import nn
 
 import attnprune_edu as ap
-from attnprune_edu.pruning.schedules import channels_of
-from attnprune_edu.pruning.silence import masks_of
+from attnprune_edu.pruning.schedules import channels_of, prune_to
+from attnprune_edu.pruning.silence import live_channels, masks_of
 
 
 def kept(model):
@@ -50,14 +51,53 @@ def test_all_roads_lead_to_the_same_number_of_channels(tiny_model, tiny_data, st
     assert masked.stages.epochs.sum() == stages and not masks_of(tiny_model)
 
 
-def test_one_stage_is_mask_and_fine_tune(tiny_model, tiny_data):
-    by_hand = ap.mask(tiny_model, ap.keep_by_ratio(ap.importance(tiny_model), 0.5))
-    before = ap.accuracy(by_hand, tiny_data, "validation")
-    ap.fine_tune(by_hand, tiny_data, 2, progress=False)
-    pruned = ap.prune_in_stages(tiny_model, tiny_data, 0.5, epochs=2, progress=False)
-    assert torch.equal(pruned.model.fc1.weight, by_hand.fc1.weight)
-    assert pruned.stages.pruned_accuracy.tolist() == [before]
-    assert pruned.stages.accuracy.tolist() == [ap.accuracy(by_hand, tiny_data, "validation")]
+def pruned_by_hand(model, data, ratios, epochs, criterion, scope, repaired, removed, seed, **training):
+    """What ``prune_in_stages`` promises, stage by stage."""
+    widths, rows = channels_of(model), []
+    for number, (ratio, share) in enumerate(zip(ratios, epochs, strict=True)):
+        scores = ap.importance(model, criterion, data=data, seed=seed)
+        live = {name: live_channels(model)[name] for name in widths}
+        keep = {name: torch.zeros_like(stays) for name, stays in live.items()}
+        for layers in [list(widths)] if scope == "global" else [[name] for name in widths]:
+            count = sum(widths[name] for name in layers)
+            candidates = [(scores[name][c].item(), name, c) for name in layers for c in live[name].nonzero().flatten()]
+            for _, name, channel in sorted(candidates, reverse=True, key=lambda one: one[0])[: count - round(ratio * count)]:
+                keep[name][channel] = True
+        dense, model = model, ap.mask(model, keep)
+        model = ap.repair(model, data, dense=dense, seed=seed) if repaired else model
+        model = ap.remove(model) if removed else model
+        before = ap.accuracy(model, data, "validation")
+        ap.fine_tune(model, data, share, seed=seed + number, progress=False, **training)
+        rows.append([number + 1, ratio, before, share, ap.accuracy(model, data, "validation")])
+    return model, rows
+
+
+COLUMNS = ["stage", "pruning_ratio", "pruned_accuracy", "epochs", "accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "scope", "shape", "repaired", "removed"),
+    [
+        ("taylor", "local", "linear", False, False),
+        ("taylor", "global", "cubic", True, False),
+        ("random", "local", "cubic", False, True),
+        ("random", "global", "linear", True, True),
+    ],
+)
+def test_stages_by_hand(imperfect, uneven_data, criterion, scope, shape, repaired, removed):
+    model = imperfect()
+    weights = copy.deepcopy(model.state_dict())
+    how = {"criterion": criterion, "scope": scope, "repaired": repaired, "removed": removed, "seed": 7}
+    training = {"lr": 0.01, "batch_size": 40}
+    found = ap.prune_in_stages(model, uneven_data, 0.6, 2, 3, shape=shape, progress=False, **how, **training)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items()), "a copy is pruned"
+    ratios = [0.3, 0.6] if shape == "linear" else [0.6 * 7 / 8, 0.6]
+    wanted, rows = pruned_by_hand(model, uneven_data, ratios, [2, 1], **how, **training)
+    assert found.stages[COLUMNS].values.tolist() == [pytest.approx(row) for row in rows]
+    assert (found.stages.seconds > 0).all()
+    state = found.model.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in wanted.state_dict().items())
+    assert found.stages.accuracy.nunique() == 2 > found.stages.accuracy.max(), "an imperfect network tells mistakes apart"
 
 
 def test_cutting_out_the_silent_channels_before_training_changes_nothing_but_the_time(tiny_model, tiny_data):
@@ -66,13 +106,6 @@ def test_cutting_out_the_silent_channels_before_training_changes_nothing_but_the
     images = tiny_data.normalize(tiny_data.test.images)
     assert (masked(images) - small(images)).abs().max() < 1e-3
     assert ap.count_params(small) < 0.5 * ap.count_params(masked)
-
-
-def test_epochs_are_shared_out_and_repair_helps_at_the_start(shapes_data):
-    model = ap.load_model("article-net", "shapes")
-    how = {"epochs": 1, "removed": True, "progress": False}
-    plain, repaired = (ap.prune_in_stages(model, shapes_data, 0.8, repaired=r, **how).stages for r in (False, True))
-    assert repaired.pruned_accuracy[0] > plain.pruned_accuracy[0] + 0.1
 
 
 def test_budget_is_shared_out_evenly_and_must_suffice(tiny_model, tiny_data):
@@ -116,6 +149,52 @@ def test_what_is_silent_is_no_candidate_any_more(tiny_model, tiny_data, criterio
     assert "fc2" not in masks_of(masked), "the classes are safe, whatever a criterion says"
     ap.train(tiny_model, tiny_data, 1, callbacks=[ap.AttentionPruner(0.5, 1, criterion=by_hand)], progress=False)
     assert masks_of(tiny_model).keys() == {"conv1", "conv2", "fc1"}
+
+
+def test_what_is_gone_beyond_the_ratio_stays_gone_and_nothing_else_goes(imperfect, uneven_data):
+    model = imperfect()
+    half = ap.mask(model, ap.keep_by_ratio(ap.importance(model), 0.5))
+    for scope in ("local", "global"):
+        same = prune_to(half, uneven_data, 0.2, channels_of(model), scope=scope)
+        assert {name: stays.tolist() for name, stays in masks_of(same).items()} == {
+            name: stays.tolist() for name, stays in masks_of(half).items()
+        }
+    with pytest.raises(ValueError, match=r"criterion scored \['conv2', 'fc1'\], but the prunable layers .* \['conv1'\]"):
+        prune_to(model, uneven_data, 0.2, {"conv1": 6})
+
+
+@pytest.mark.parametrize(
+    ("options", "ratios", "scored"),
+    [
+        ({}, [0.6 * 19 / 27, 0.6 * 26 / 27, 0.6], {"criterion": "attention"}),
+        ({"scope": "global", "shape": "linear", "criterion": "random"}, [0.2, 0.4, 0.6], {"criterion": "random"}),
+        ({"shape": "linear", "criterion": "random", "seed": 5}, [0.2, 0.4, 0.6], {"criterion": "random", "seed": 5}),
+    ],
+)
+def test_the_pruner_by_hand(imperfect, options, ratios, scored):
+    model, pruner = imperfect(), ap.AttentionPruner(0.6, 3, **options)
+    for epoch, ratio in enumerate([*ratios, 0.6], start=1):
+        scores = ap.importance(model, **scored)  # of what is silent already, these are the lowest
+        row = {"epoch": epoch}
+        pruner(model, row)
+        assert row == {"epoch": epoch, "pruning_ratio": pytest.approx(ratio)}
+        wanted = ap.keep_by_ratio(scores, ratio, options.get("scope", "local"))
+        assert {name: stays.tolist() for name, stays in masks_of(model).items()} == {
+            name: stays.tolist() for name, stays in wanted.items()
+        }
+
+
+def test_the_pruner_leaves_the_network_alone_after_its_last_epoch(imperfect):
+    calls = []
+
+    def criterion(model):
+        calls.append(model)
+        return {"fc1": torch.rand(12)}
+
+    model, pruner = imperfect(), ap.AttentionPruner(0.5, 2, criterion=criterion)
+    for epoch in range(1, 5):
+        pruner(model, {"epoch": epoch})
+    assert calls == [model, model]
 
 
 def test_the_pruner_couples_layers_like_every_other_way(tiny_data):
