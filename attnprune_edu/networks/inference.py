@@ -16,8 +16,7 @@ from ..data.images import ImageData
 def evaluating(*models: nn.Module) -> Iterator[None]:
     """Put ``models`` into evaluation mode for a while; afterwards each of their modules has the mode it had."""
     modes = modes_of(*models)
-    for model in models:
-        model.eval()
+    set_modes(dict.fromkeys(modes, False))
     try:
         yield
     finally:
@@ -32,7 +31,8 @@ def modes_of(*models: nn.Module) -> dict[nn.Module, bool]:
 def set_modes(modes: dict[nn.Module, bool]) -> None:
     """Put each module into its mode again."""
     for module, mode in modes.items():
-        module.training = mode
+        if module.training != mode:  # to set an attribute of a module takes long
+            module.training = mode
 
 
 @contextlib.contextmanager

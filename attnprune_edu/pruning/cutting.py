@@ -1,6 +1,7 @@
 """Cutting: take channels out of a plain network, out of every layer and normalisation that has an entry for them."""
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -91,26 +92,32 @@ def _replace(module: nn.Module, part: str, change) -> None:
         setattr(module, part, new)
 
 
-@torch.no_grad()
 def disagreement(one: nn.Module, other: nn.Module, example_inputs) -> float:
     """How far the outputs of two networks lie apart, as a share of the largest; infinite if one of them gives NaN.
 
     Networks in half precision are compared in float32, so that rounding does not hide a difference.
     """
-    worst = 0.0
-    with evaluating(one, other):
-        pairs = zip(*(_outputs(_in_single(model), example_inputs) for model in (one, other)), strict=True)
-        for before, after in pairs:
-            if before.shape != after.shape or not (before.isfinite().all() and after.isfinite().all()):
-                return float("inf")
-            size = before.abs().max().item() if before.numel() else 0.0
-            apart = (before - after).abs().max().item() if before.numel() else 0.0
-            worst = max(worst, apart / size if size else float("inf") if apart else 0.0)
+    return apart(outputs_of(one, example_inputs), outputs_of(other, example_inputs))
+
+
+def apart(before: list[Tensor], after: list[Tensor]) -> float:
+    """How far outputs lie apart, as a share of the largest; infinite if one is NaN, or their number or shapes differ."""
+    worst = 0.0 if len(before) == len(after) else math.inf
+    for one, other in zip(before, after, strict=False):
+        if one.shape != other.shape or not (one.isfinite().all() and other.isfinite().all()):
+            return math.inf
+        size = one.abs().max().item() if one.numel() else 0.0
+        difference = (one - other).abs().max().item() if one.numel() else 0.0
+        worst = max(worst, difference / size if size else math.inf if difference else 0.0)
     return worst
 
 
-def _outputs(model: nn.Module, example_inputs) -> list[Tensor]:
-    leaves = tree_leaves(plain_outputs(call(model, inputs_for(model, example_inputs))))
+@torch.no_grad()
+def outputs_of(model: nn.Module, example_inputs) -> list[Tensor]:
+    """All output tensors of ``model`` in evaluation mode, computed in float32 where its weights are in half precision."""
+    model = _in_single(model)
+    with evaluating(model):
+        leaves = tree_leaves(plain_outputs(call(model, inputs_for(model, example_inputs))))
     return [leaf.float() if leaf.dtype in HALF else leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 

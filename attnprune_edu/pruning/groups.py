@@ -6,13 +6,12 @@ channels, the group stays.
 """
 
 import contextlib
-import copy
 import inspect
 import itertools
 import time
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +19,10 @@ from torch.nn.utils import parametrize
 
 from ..networks.dataflow import Flow, follow
 from ..networks.inference import call, evaluating, inputs_for
-from ..networks.models import layers_with_channels, width
-from .cutting import TOLERANCE, cut, disagreement, silence
-from .silence import unmask
+from ..networks.measuring import settings
+from ..networks.models import copy_of, layers_with_channels, width
+from .cutting import TOLERANCE, apart, cut, outputs_of, silence
+from .silence import ChannelMask, WeightMask, mask_on, unmask
 
 SIDES = (32, 64, 224)  # pixels or steps of example inputs to try first, where nobody hands any over
 MOST = 320
@@ -35,13 +35,14 @@ class Groups:
 
     ``names``: a tuple of layer names for each group that can be pruned, in the network's order; ``stays``: {any other layer:
     why its channels cannot go}; ``flow``: where they flow; ``classes``: for each of its producers a number that those share
-    which can only go together.
+    which can only go together; ``tried``: has it been made sure, by cutting, that the groups can be pruned?
     """
 
     flow: Flow
     classes: list[int]
     names: list[tuple[str, ...]] = field(default_factory=list)
     stays: dict[str, str] = field(default_factory=dict)
+    tried: bool = False
 
     def gone(self, live: dict[str, Tensor]) -> set[int]:
         """The producers that can be cut: silent in all layers of their group. ``live``: {layer: bool (channels,)}."""
@@ -55,7 +56,7 @@ class Groups:
 
 
 def coupled_layers(
-    model: nn.Module, image_shape: tuple[int, ...] | None = None, *, example_inputs=None
+    model: nn.Module, image_shape: tuple[int, ...] | None = None, *, example_inputs=None, check: bool = True
 ) -> list[tuple[str, ...]]:
     """Return the names of the layers of ``model`` whose channels go together, a tuple for each group.
 
@@ -64,11 +65,13 @@ def coupled_layers(
     of the network, and all others that ``unprunable`` names.
 
     ``image_shape``: (channels, height, width) of the images that ``model`` takes; or ``example_inputs``: a tensor, a tuple
-    (handed over as several arguments) or a dictionary (as keyword arguments). Raises ValueError as ``unprunable`` does.
+    (handed over as several arguments) or a dictionary (as keyword arguments). ``check=False`` leaves out the trial in which
+    a few channels of each group are cut out of a copy, here and in what is done with ``model`` afterwards; a network whose
+    code counts on a number of channels then fails only when it has been cut. Raises ValueError as ``unprunable`` does.
     """
     if image_shape is not None:
         example_inputs = torch.zeros(2, *image_shape)
-    return groups_of(model, example_inputs).names
+    return groups_of(model, example_inputs, check=check).names
 
 
 def unprunable(model: nn.Module, example_inputs=None) -> dict[str, str]:
@@ -80,16 +83,20 @@ def unprunable(model: nn.Module, example_inputs=None) -> dict[str, str]:
     Raises ValueError if the forward pass cannot be followed at all: no inputs were found that fit, it fails, or ``model`` is
     in a wrapper that has to come off first.
     """
-    return dict(groups_of(model, example_inputs).stays)
+    return dict(groups_of(model, example_inputs, check=True).stays)
 
 
-def groups_of(model: nn.Module, example_inputs=None) -> Groups:
-    """Everything about the channels of ``model``; found once for a network, and again after its structure has changed."""
+def groups_of(model: nn.Module, example_inputs=None, *, check: bool | None = None) -> Groups:
+    """Everything about the channels of ``model``; found once for a network, and again after its structure has changed.
+
+    ``check``: make sure by cutting that the groups can be pruned; None does so unless somebody has decided against it.
+    """
     _refuse_wrappers(model)
     structure = _structure(model)
     known = _KNOWN.get(model)
-    if known is None or known[0] != structure:
-        known = structure, _find_groups(unmask(model), example_inputs)
+    if known is None or known[0] != structure or (check and not known[1].tried):
+        masked = any(mask_on(module, ChannelMask, WeightMask) for module in model.modules())
+        known = structure, _find_groups(unmask(model) if masked else model, example_inputs, check is not False)
         _KNOWN[model] = known
     return known[1]
 
@@ -97,7 +104,7 @@ def groups_of(model: nn.Module, example_inputs=None) -> Groups:
 def hand_on(model: nn.Module, same: nn.Module) -> None:
     """Let ``same``, a copy of ``model`` with or without masks, know what is known about the channels of ``model``."""
     if model in _KNOWN:
-        _KNOWN[same] = _structure(same), _KNOWN[model][1]
+        _KNOWN[same] = _KNOWN[model]
 
 
 def couple(importance: dict[str, Tensor], groups: Iterable[tuple[str, ...]]) -> dict[str, Tensor]:
@@ -131,12 +138,9 @@ def _structure(model: nn.Module) -> tuple:
     """What the flow of channels depends on: kinds, sizes and settings of all modules, not their weights."""
     parts = []
     for name, module in model.named_modules():
-        if "parametrizations" in name:
-            continue
-        kind = type(module).__base__ if parametrize.is_parametrized(module) else type(module)
-        plain = {key: value for key, value in vars(module).items() if isinstance(value, int | str | float | tuple)}
-        plain.pop("training", None)
-        parts.append((name, kind, repr(plain), module.extra_repr()))
+        if "parametrizations" not in name:
+            kind = type(module).__base__ if parametrize.is_parametrized(module) else type(module)
+            parts.append((name, kind, settings(module)))
     return tuple(parts)
 
 
@@ -180,7 +184,7 @@ def _computed_weights(plain: nn.Module) -> dict[str, str]:
 
 
 @torch.no_grad()
-def _find_groups(plain: nn.Module, example_inputs) -> Groups:
+def _find_groups(plain: nn.Module, example_inputs, check: bool) -> Groups:
     if example_inputs is None:
         example_inputs = inputs_that_fit(plain)
     try:
@@ -226,13 +230,13 @@ def _find_groups(plain: nn.Module, example_inputs) -> Groups:
         else:
             groups.append(group)
     found = Groups(flow, classes, groups, stays)
-    return _measured(plain, found, example_inputs)
+    return _tried(plain, found, example_inputs) if check else found
 
 
-def _measured(plain: nn.Module, groups: Groups, example_inputs) -> Groups:
+def _tried(plain: nn.Module, groups: Groups, example_inputs) -> Groups:
     """``groups`` without those that cannot be cut out of ``plain`` by removing entries of its layers and normalisations."""
     if not groups.names or _can_be_cut(plain, groups, groups.names, example_inputs):
-        return groups
+        return replace(groups, tried=True)
     good, stays = [], dict(groups.stays)
     for group in groups.names:
         if _can_be_cut(plain, groups, [*good, group], example_inputs):
@@ -240,7 +244,7 @@ def _measured(plain: nn.Module, groups: Groups, example_inputs) -> Groups:
         else:
             stays |= dict.fromkeys(group, "the forward pass counts on its number of channels")
     order = list(layers_with_channels(plain))
-    return Groups(groups.flow, groups.classes, good, {name: stays[name] for name in order if name in stays})
+    return replace(groups, names=good, stays={name: stays[name] for name in order if name in stays}, tried=True)
 
 
 def _can_be_cut(plain: nn.Module, groups: Groups, names: list[tuple[str, ...]], example_inputs) -> bool:
@@ -257,16 +261,17 @@ def _can_be_cut(plain: nn.Module, groups: Groups, names: list[tuple[str, ...]], 
             count = int(torch.randint(1, half // 2 + 2, (), generator=generator))
             some = torch.randperm(half, generator=generator)[:count].tolist()
             gone |= {groups.flow.first[name] + channel for name in group for channel in some}
-    silent = copy.deepcopy(plain)
-    for parameter in silent.parameters():
-        noise = torch.randn if parameter.ndim > 1 else torch.rand
-        size = (2 * len(parameter) / parameter.numel()) ** 0.5 if parameter.ndim > 1 else 1.0
-        parameter.copy_(size * noise(parameter.shape, generator=generator))
-    silence(silent, groups.flow, gone)
-    small = copy.deepcopy(silent)
-    cut(small, groups.flow, gone)
+    trial = copy_of(plain)
+    for parameter in trial.parameters():
+        values = torch.empty(parameter.shape)
+        many = parameter.ndim > 1
+        nn.init.kaiming_uniform_(values, generator=generator) if many else values.uniform_(generator=generator)
+        parameter.copy_(values)
+    silence(trial, groups.flow, gone)
     try:
-        return disagreement(silent, small, example_inputs) <= TOLERANCE
+        before = outputs_of(trial, example_inputs)
+        cut(trial, groups.flow, gone)
+        return apart(before, outputs_of(trial, example_inputs)) <= TOLERANCE
     except Exception:  # whatever a forward pass raises that finds fewer channels than it counts on
         return False
 

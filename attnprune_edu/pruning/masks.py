@@ -1,13 +1,11 @@
 """Masks: the pruned channels and weights stay in the network but are silent, and stay silent while training goes on."""
 
-import copy
-
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..networks.models import layers_with_channels, output_dim, width
+from ..networks.models import copy_of, layers_with_channels, output_dim, width
 from ..networks.tracing import OUTPUTS
 from .cutting import silent_entries
 from .groups import Groups, groups_of, hand_on
@@ -30,7 +28,7 @@ def mask(model: nn.Module, keep: dict[str, Tensor], *, example_inputs=None) -> n
     drops channels that could never be removed (``unprunable``), other than outputs; and ValueError as ``unprunable`` does.
     """
     groups = groups_of(model, example_inputs)  # of the original, so that the next mask on it need not find them again
-    masked = copy.deepcopy(model)
+    masked = copy_of(model)
     hand_on(model, masked)
     _add_channel_masks(masked, keep, groups)
     return masked
@@ -42,7 +40,7 @@ def mask_weights(model: nn.Module, keep: dict[str, Tensor]) -> nn.Module:
     ``keep``: {name of a convolution or Linear: bool, the shape of its weight}, True where the weight stays. In all else like
     ``mask``, with which it may be combined.
     """
-    masked = copy.deepcopy(model)
+    masked = copy_of(model)
     hand_on(model, masked)
     for name, stays in _checked(masked, keep, WeightMask).items():
         layer = masked.get_submodule(name)
@@ -130,7 +128,8 @@ def _put(module: nn.Module, parts: list[str], new: ChannelMask | WeightMask) -> 
         return
     for part in parts:
         if getattr(module, part, None) is not None:
-            parametrize.register_parametrization(module, part, new)
+            # Unsafe means: torch does not look whether shape and type remain, which a mask leaves alone.
+            parametrize.register_parametrization(module, part, new, unsafe=True)
 
 
 def _refuse_unprunable(keep: dict[str, Tensor], groups: Groups) -> None:

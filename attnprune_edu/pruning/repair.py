@@ -7,7 +7,6 @@ idea is that of He, Zhang and Sun (ICCV 2017, arXiv:1707.06168) and of ThiNet (L
 """
 
 import contextlib
-import copy
 import functools
 import warnings
 
@@ -17,7 +16,8 @@ from torch.nn import functional as F
 
 from ..data.images import ImageData
 from ..networks.inference import evaluating, fast_layout, predict_classes
-from .groups import groups_of
+from ..networks.models import copy_of
+from .groups import groups_of, hand_on
 from .silence import before_masks, live_channels, masks_of, weight_masks_of
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
@@ -76,7 +76,9 @@ def repair(
             raise ValueError(
                 "masked has nothing but zeros behind its masks, as after load_model; hand over the dense network"
             )
-    dense, repaired = copy.deepcopy(dense).eval(), copy.deepcopy(masked)
+    dense, repaired = copy_of(dense).eval(), copy_of(masked)
+    hand_on(masked, dense)  # the same structure, so that its channels need not be followed again
+    hand_on(masked, repaired)
     generator = torch.Generator().manual_seed(seed)
     calibration = data.sample(num_images, generator)
     device = next(repaired.parameters()).device
@@ -106,7 +108,7 @@ def repair(
         f"{before}; masked is returned as it came",
         stacklevel=2,
     )
-    return copy.deepcopy(masked)
+    return copy_of(masked)
 
 
 @torch.no_grad()

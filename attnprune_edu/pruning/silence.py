@@ -5,13 +5,11 @@ zeros in place of what is pruned, whatever an optimiser does to the numbers behi
 non-zero again.
 """
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..networks.models import layers_with_channels, width
+from ..networks.models import copy_of, layers_with_channels, width
 
 
 class ChannelMask(nn.Module):
@@ -83,8 +81,8 @@ def mask_on(module: nn.Module, *kinds: type) -> ChannelMask | WeightMask | None:
 
 def _without_masks(model: nn.Module, value) -> nn.Module:
     masked = {name: module for name, module in model.named_modules() if mask_on(module, ChannelMask, WeightMask) is not None}
-    # A deep copy takes what the memo names as already copied: the masks, which are most of the work, stay behind.
-    plain = copy.deepcopy(model, {id(module.parametrizations): None for module in masked.values()})
+    # The masks, which are most of the work, stay behind.
+    plain = copy_of(model, {id(module.parametrizations): None for module in masked.values()})
     for name, module in masked.items():
         copied = plain.get_submodule(name)
         # torch's remove_parametrizations would edit the module's class, which a deep copy shares with its original.
