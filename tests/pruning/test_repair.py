@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import random as random_numbers
 
+import numpy as np
 import pytest
 import torch
 from conftest import trained_norms
@@ -10,7 +11,7 @@ from torch import nn
 
 import attnprune_edu as ap
 from attnprune_edu.pruning.repair import _solve
-from attnprune_edu.pruning.silence import masks_of
+from attnprune_edu.pruning.silence import live_channels, masks_of
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,81 @@ def test_never_worse_on_the_calibration_images(trained, tiny_data, ratio, seed, 
     assert all(torch.isfinite(tensor).all() for tensor in repaired.state_dict().values())
     assert {name: kept.tolist() for name, kept in masks_of(repaired).items()} == {n: k.tolist() for n, k in keep.items()}
     assert all(torch.equal(before[name], tensor) for name, tensor in masked.state_dict().items()), "a copy is repaired"
+
+
+def normed_net():
+    """Convolutions without a bias, whose normalisation takes it, the second with a stride and a margin; four classes."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU()]
+    layers += [nn.Conv2d(6, 5, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(5), nn.ReLU()]
+    return trained_norms(nn.Sequential(*layers, nn.Flatten(), nn.Linear(5 * 49, 4)), 16)
+
+
+def passing(model, name, pixels):
+    """The inputs and the outputs of a layer while ``model`` sees ``pixels``."""
+    seen = []
+    hook = model.get_submodule(name).register_forward_hook(lambda layer, inputs, output: seen.append((inputs, output)))
+    with torch.no_grad():
+        copy.deepcopy(model).eval()(pixels)
+    hook.remove()
+    return seen[0]
+
+
+def solved_by_hand(layer, inputs, targets, ridge, rounds):
+    """The weights (outputs, inputs) and biases (outputs,) of the formula, by numpy's solver for least squares.
+
+    ``layer`` has the first weights, ``inputs`` (rows, inputs), ``targets`` (rows, outputs). Silent inputs keep theirs.
+    """
+    used = (inputs != 0).any(axis=0)
+    start = layer.weight.detach().flatten(1).double().numpy()
+    first = np.zeros(len(start)) if layer.bias is None else layer.bias.detach().double().numpy()
+    pull = np.sqrt(ridge * (inputs[:, used] ** 2).sum(axis=0).mean())
+    system = np.pad(pull * np.eye(used.sum()), [(0, 0), (0, 1)])  # the bias, which stands last, is free
+    system = np.concatenate([np.pad(inputs[:, used], [(0, 0), (0, 1)], constant_values=1), system])
+    weight, bias = start.copy(), first
+    for _ in range(rounds):
+        wanted = np.where(targets > 0, targets, np.minimum(inputs @ weight.T + bias, 0)) if rounds > 1 else targets
+        solution = np.linalg.lstsq(system, np.concatenate([wanted, pull * start[:, used].T]), rcond=None)[0]
+        weight[:, used], bias = solution[:-1].T, solution[-1]
+
+    def error(weight, bias):
+        found = inputs @ weight.T + bias
+        return ((np.maximum(found, 0) - np.maximum(targets, 0) if rounds > 1 else found - targets) ** 2).sum(axis=0)
+
+    better = error(weight, bias) <= error(start, first)
+    return np.where(better[:, None], weight, start), np.where(better, bias, first)
+
+
+CHANNELS = {  # {network: the channels that stay}
+    "article": {"conv1": torch.arange(6) % 3 > 0, "fc1": torch.arange(12) > 2},
+    "normed": {"0": torch.arange(6) % 3 > 0, "3": torch.arange(5) > 0},
+}
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize("ridge", [0.01, 1.0])
+@pytest.mark.parametrize("network", CHANNELS)
+def test_every_layer_gets_the_weights_of_the_formula(imperfect, uneven_data, network, ridge, rounds):
+    """From its inputs in the repaired network and its outputs in the dense one, on images drawn by the seed."""
+    dense = imperfect() if network == "article" else normed_net()
+    data, masked = labelled_by(dense, uneven_data), ap.mask(dense, CHANNELS[network]).train()
+    repaired = ap.repair(masked, data, num_images=150, positions=99, ridge=ridge, rounds=rounds, seed=3)
+    assert repaired.training and masked.training
+    pixels = data.normalize(data.sample(150, torch.Generator().manual_seed(3)).images)
+    for name in ("conv2", "fc1", "fc2") if network == "article" else ("3", "7"):
+        first, layer, live = masked.get_submodule(name), repaired.get_submodule(name), live_channels(masked)[name]
+        (inputs,), targets = passing(repaired, name, pixels)[0], passing(dense, name, pixels)[1]
+        if isinstance(layer, nn.Conv2d):
+            windows = nn.functional.unfold(inputs, layer.kernel_size, padding=layer.padding, stride=layer.stride)
+            inputs, targets = (rows.flatten(2).transpose(1, 2).flatten(0, 1) for rows in (windows, targets))
+        numbers = inputs.double().numpy(), targets.double().numpy()
+        weight, bias = solved_by_hand(first, *numbers, ridge, rounds if name in ("conv2", "fc1") else 1)
+        found = layer.weight.detach().flatten(1)
+        shift = masked[4].running_mean - repaired[4].running_mean if layer.bias is None else layer.bias.detach()
+        assert np.allclose(found[live], weight[live], atol=1e-2 * np.abs(weight).max()), name
+        assert np.allclose(shift[live], bias[live], atol=1e-2 * np.abs(bias).max()), name
+        changed = (found != first.weight.detach().flatten(1)).any(dim=1)
+        assert changed[live].any() and not changed[~live].any(), name
 
 
 def random_network(seed):
@@ -69,7 +145,7 @@ def test_the_squared_error_on_the_calibration_images_never_grows(tiny_data):
     one_class = tiny_data.train._replace(labels=torch.zeros_like(tiny_data.train.labels))
     data = dataclasses.replace(tiny_data, train=one_class)
     images, smaller = data.normalize(data.train.images), []
-    for seed in range(100):
+    for seed in range(40):
         model, seen = random_network(seed)
         masked = ap.mask(model, {"0": torch.rand(6) < torch.tensor([1, 1, 0.5, 0.5, 0.5, 0.5])})
         repaired = ap.repair(masked, data, positions=100)
@@ -78,7 +154,7 @@ def test_the_squared_error_on_the_calibration_images_never_grows(tiny_data):
             before, after = ((network[:seen](images) - target).square().sum().item() for network in (masked, repaired))
         assert after <= before * (1 + 1e-5) + 1e-9, (seed, model)
         smaller.append(after < 0.9 * before)
-    assert sum(smaller) > 50
+    assert sum(smaller) > 20
 
 
 def test_an_output_that_cannot_become_positive_is_not_bought_with_others():
@@ -283,6 +359,13 @@ def test_repaired_network_is_removed_and_trained(trained, tiny_data):
     ap.fine_tune(small, tiny_data, 1, progress=False)
 
 
+def test_calibration_images_and_positions_are_drawn_by_the_seed(imperfect, uneven_data):
+    masked = ap.mask(imperfect(), CHANNELS["article"])
+    ways = [{"seed": 0}, {"seed": 1}, {"positions": 1}, {"num_images": 120}, {"rounds": 1}, {"ridge": 1.0}]
+    found = [ap.repair(masked, uneven_data, **way).conv2.weight for way in [{}, *ways]]
+    assert [torch.equal(found[0], weight) for weight in found[1:]] == [True] + [False] * 5
+
+
 def test_bad_input_is_named(tiny_model, tiny_data, tmp_path):
     masked = ap.mask(tiny_model, {"conv1": torch.tensor([True, True, True, False])})
     with pytest.raises(ValueError, match="masked must have masks on channels"):
@@ -291,8 +374,9 @@ def test_bad_input_is_named(tiny_model, tiny_data, tmp_path):
         ap.repair(ap.mask_weights(masked, {"fc2": torch.ones(3, 10, dtype=torch.bool)}), tiny_data)
     with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
         ap.repair(masked, tiny_data, num_images=0)
-    with pytest.raises(ValueError, match="positions=0, rounds=10"):
-        ap.repair(masked, tiny_data, positions=0)
+    for wrong in ({"positions": 0}, {"rounds": 0}, {"positions": -1, "rounds": 2}):
+        with pytest.raises(ValueError, match="positions and rounds must be at least 1, got positions="):
+            ap.repair(masked, tiny_data, **wrong)
     with pytest.raises(ValueError, match=r"nothing but zeros behind its masks.*hand over the dense network"):
         ap.repair(ap.load_model(ap.save_model(masked, tmp_path / "masked.safetensors")), tiny_data)
     with pytest.raises(ValueError, match="ridge must be above 0, got 0"):
@@ -302,9 +386,10 @@ def test_bad_input_is_named(tiny_model, tiny_data, tmp_path):
 
 
 def test_half_of_the_embedded_networks_channels_are_made_up_for(shapes_data):
+    few = shapes_data.subset(test=300)
     model = ap.load_model("article-net", "shapes")
     masked = ap.mask(model, ap.keep_by_ratio(ap.importance(model), 0.7))
-    before, after = (ap.accuracy(network, shapes_data) for network in (masked, ap.repair(masked, shapes_data)))
+    before, after = (ap.accuracy(network, few) for network in (masked, ap.repair(masked, few, num_images=300)))
     assert after > before + 0.1
 
 
@@ -318,7 +403,7 @@ def test_a_residual_network_is_repaired_through_its_groups(shapes_data):
     few = shapes_data.subset(test=300)
     model = ap.load_model("resnet20", "shapes")
     masked = coupled_mask(model, few.image_shape, 0.3)
-    repaired = ap.repair(masked, few, num_images=200, positions=25)
+    repaired = ap.repair(masked, few, num_images=100, positions=25)
     assert ap.accuracy(repaired, few) > ap.accuracy(masked, few) + 0.1
     images = few.normalize(few.test.images[:20])
     small = ap.remove(repaired, images)
