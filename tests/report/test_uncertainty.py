@@ -73,7 +73,7 @@ def test_only_common_runs_count():
     gaps = table.drop(table[(table.criterion == "old") & (table.pruning_ratio == 0.5) & (table.seed == 0)].index)
     gaps.loc[(gaps.criterion == "new") & (gaps.pruning_ratio == 0.5) & (gaps.seed == 1), "accuracy"] = math.nan
     gaps = pd.concat([gaps, gaps[gaps.accuracy.isna()]])  # a run without a result does not count, however often it is there
-    found = ap.paired_difference(gaps.sample(frac=1, random_state=0), "new", "old")
+    found = ap.paired_difference(gaps.sample(frac=1, random_state=0).assign(remark=math.nan), "new", "old")
     assert found.index.tolist() == [0.3, 0.5] and found.index.name == "pruning_ratio"
     assert found.runs.tolist() == [3, 1] and pd.api.types.is_integer_dtype(found.runs)
     differences = runs["new"] - runs["old"]
