@@ -2,10 +2,12 @@ import copy
 
 import pytest
 import torch
+from conftest import trained_norms
 from torch import nn
 from torch.nn import functional as F
 
 import attnprune_edu as ap
+from attnprune_edu.networks.models import width
 from attnprune_edu.pruning.masks import mask_
 from attnprune_edu.pruning.silence import before_masks, masks_of, unmask, weight_masks_of
 
@@ -29,6 +31,76 @@ def test_mask_silences_weights_and_biases_of_a_copy(tiny_model, keep):
     assert all(torch.equal(before[name], tensor) for name, tensor in tiny_model.state_dict().items())
     for name, stays in keep.items():
         assert torch.equal(masked.get_submodule(name).weight[stays], tiny_model.get_submodule(name).weight[stays])
+
+
+def trained_nets():
+    """Two networks, partly frozen and with modes of their own: one of plain layers, one with norms and coupled layers."""
+    torch.manual_seed(0)
+    plain = ap.ArticleNet(conv_channels=(4, 6), hidden=10, num_classes=3, image_size=16)
+    plain.conv1.weight.requires_grad_(False)
+    residual = trained_norms(ap.ResNet20((3, 4, 3), ((2, 3, 4), (4, 3, 2), (3, 2, 4)), num_classes=3), 16).train()
+    residual.bn1.eval().weight.requires_grad_(False)
+    return {"plain": plain, "residual": residual}
+
+
+CHANGES = {  # {what gets a network and returns another one: how it is called}
+    "mask": lambda model, keep: ap.mask(model, keep),
+    "mask again": lambda model, keep: ap.mask(model, {name: stays | stays.flip(0) for name, stays in keep.items()}),
+    "mask_weights": lambda model, keep: ap.mask_weights(model, {"conv1": model.conv1.weight > 0}),
+    "remove": lambda model, keep: ap.remove(model),
+    "unmask": lambda model, keep: unmask(model),
+    "before_masks": lambda model, keep: before_masks(model),
+}
+
+
+@pytest.mark.parametrize("network", ["plain", "residual"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_handed_over_stays_as_it_was_and_shares_nothing_with_the_result(network, change):
+    model = trained_nets()[network]
+    groups = ap.coupled_layers(model)
+    keep = {name: torch.arange(width(model.get_submodule(name))) > 0 for group in groups for name in group}
+    given = model if change == "mask" else ap.mask(model, keep)
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+    def seen():
+        """Parameters, masks, modes, what is frozen, the hooks, and what comes out."""
+        state = {name: tensor.clone() for name, tensor in given.state_dict().items()}
+        state |= {f"mask of {name}": stays for name, stays in (masks_of(given) | weight_masks_of(given)).items()}
+        state |= {f"keep of {name}": stays.clone() for name, stays in keep.items()}
+        state["outputs"] = copy.deepcopy(given).eval()(images)
+        flags = [(name, tensor.requires_grad, tensor.grad) for name, tensor in given.named_parameters()]
+        modules = [(name, m.training, type(m), len(m._forward_hooks)) for name, m in given.named_modules()]
+        return state, flags + modules
+
+    (before, flags), numbers = seen(), torch.get_rng_state()
+    result = CHANGES[change](given, keep)
+    assert torch.equal(torch.get_rng_state(), numbers)
+    assert [(name, m.training) for name, m in result.named_modules() if "param" not in name] == [
+        (name, m.training) for name, m in given.named_modules() if "param" not in name
+    ], "the result has the modes of the network it was made from"
+    with torch.no_grad():
+        for tensor in (*result.parameters(), *result.buffers()):
+            tensor.zero_()
+    for name, stays in masks_of(result).items():
+        stays.fill_(False)  # what is read is a copy
+        assert name in keep
+    after, flags_after = seen()
+    assert flags_after == flags and after.keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+
+
+@pytest.mark.parametrize("put", [ap.mask, ap.mask_weights])
+def test_a_mask_does_not_hang_on_the_tensor_it_came_from(tiny_model, put):
+    shape = (4,) if put is ap.mask else tiny_model.conv1.weight.shape
+    keep = {"conv1": torch.rand(shape, generator=torch.Generator().manual_seed(0)) > 0.4}
+    wanted, read = keep["conv1"].clone(), masks_of if put is ap.mask else weight_masks_of
+    masked = put(tiny_model, keep)
+    again = put(masked, keep)
+    weight = masked.conv1.weight.detach().clone()
+    keep["conv1"].logical_not_()
+    read(masked)["conv1"].fill_(False)
+    for model in (masked, again):
+        assert torch.equal(read(model)["conv1"], wanted) and torch.equal(model.conv1.weight, weight)
 
 
 OPTIMIZERS = {
