@@ -12,6 +12,7 @@ tried again when its module or its tests have changed. Needs Linux or macOS.
 import argparse
 import ast
 import compileall
+import contextlib
 import difflib
 import hashlib
 import importlib
@@ -45,13 +46,14 @@ MUTATED = ["networks/training.py", *(f"{floor}/[!_]*.py" for floor in ("pruning"
 MODULES = [str(path.relative_to(ROOT)) for pattern in MUTATED for path in sorted((ROOT / "attnprune_edu").glob(pattern))]
 # What a module's tests are, where it is not the file of the same name: arguments for pytest.
 SWEEP = "tests/experiments/test_sweep.py"
+GROUPS = "tests/pruning/test_groups_and_sensitivity.py"
 SLOW = ("processes_side_by_side", "dask_cluster", "killed_sweep")
 TESTS = {
     "attnprune_edu/experiments/fingerprint.py": "tests/experiments/test_fingerprint.py -k 'not another_process'",
-    "attnprune_edu/experiments/sensitivity.py": "tests/pruning/test_groups_and_sensitivity.py",
+    "attnprune_edu/experiments/sensitivity.py": f"tests/experiments/test_sensitivity.py {GROUPS}",
     "attnprune_edu/experiments/sweep.py": f"{SWEEP} -k 'not ({' or '.join(SLOW)})'",
     "attnprune_edu/pruning/cutting.py": "tests/pruning/test_removal.py tests/pruning/test_any_network.py",
-    "attnprune_edu/pruning/groups.py": "tests/pruning/test_groups_and_sensitivity.py tests/pruning/test_any_network.py",
+    "attnprune_edu/pruning/groups.py": f"{GROUPS} tests/pruning/test_any_network.py",
     "attnprune_edu/pruning/guest.py": "tests/pruning/test_any_network.py tests/pruning/test_importance.py",
     "attnprune_edu/pruning/silence.py": "tests/pruning/test_masks.py tests/pruning/test_any_network.py",
     "attnprune_edu/report/checkpoints.py": "tests/networks/test_models.py -k 'not cifar10'",
@@ -116,24 +118,28 @@ def mutants_of(source: str) -> list[str]:
 
 @dataclass
 class Trial:
-    """One text of one module, the module's own or a mutant of it, and what its tests make of it."""
+    """One text of a module, its own or a mutant of it, and the tests to run on it."""
 
     module: str
+    original: str
     source: str
     tests: list[str]
-
-    @property
-    def key(self) -> str:
-        """Names the trial by all that is read here, so that its result holds until something of it changes."""
-        files = [ROOT / "tests/conftest.py", *(ROOT / argument.split("::")[0] for argument in self.tests)]
-        texts = [self.source, *self.tests, *(path.read_text(encoding="utf-8") for path in files if path.is_file())]
-        return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+    key: str  # names the trial by all the texts that it is made of, so that a result holds until one of them changes
 
     @property
     def diff(self) -> str:
         """What was changed."""
-        lines = [(ROOT / self.module).read_text(encoding="utf-8").splitlines(), self.source.splitlines()]
+        lines = [text.splitlines() for text in (self.original, self.source)]
         return "\n".join(difflib.unified_diff(*lines, self.module, "mutant", n=1, lineterm=""))
+
+
+def trials_of(module: str, tests: list[str], folder: Path) -> Iterator[Trial]:
+    """The trial of ``module`` as it stands in ``folder``, and then that of each mutant."""
+    original = (folder / module).read_text(encoding="utf-8")
+    files = [folder / "tests/conftest.py", *(folder / argument.split("::")[0] for argument in tests)]
+    texts = [*tests, *(path.read_text(encoding="utf-8") for path in files if path.is_file())]
+    for source in (original, *mutants_of(original)):
+        yield Trial(module, original, source, tests, hashlib.sha256("\0".join([source, *texts]).encode()).hexdigest()[:16])
 
 
 def work(trial: Trial, folder: Path) -> None:
@@ -158,24 +164,29 @@ def run(trials: list[Trial], folders: list[Path], limits: dict[str, float]) -> I
     """
     fork = multiprocessing.get_context("fork")
     waiting, running = list(reversed(trials)), {}
-    while waiting or running:
-        while waiting and folders:
-            trial, folder = waiting.pop(), folders.pop()
-            process = fork.Process(target=work, args=(trial, folder))
-            process.start()
-            running[process] = trial, folder, time.monotonic()
-        multiprocessing.connection.wait([process.sentinel for process in running], timeout=1)
-        for process, (trial, folder, start) in list(running.items()):
-            seconds = time.monotonic() - start
-            if late := process.is_alive():
-                if seconds < limits[trial.module]:
-                    continue
+    try:
+        while waiting or running:
+            while waiting and folders:
+                trial, folder = waiting.pop(), folders.pop()
+                process = fork.Process(target=work, args=(trial, folder))
+                process.start()
+                running[process] = trial, folder, time.monotonic()
+            multiprocessing.connection.wait([process.sentinel for process in running], timeout=1)
+            for process, (trial, folder, start) in list(running.items()):
+                seconds = time.monotonic() - start
+                if late := process.is_alive():
+                    if seconds < limits[trial.module]:
+                        continue
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.join()
+                (folder / trial.module).write_text(trial.original, encoding="utf-8")
+                del running[process]
+                folders.append(folder)
+                yield trial, TIMED_OUT if late else KILLED if process.exitcode else SURVIVED, seconds
+    finally:  # also after Ctrl-C
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.join()
-            shutil.copy2(ROOT / trial.module, folder / trial.module)
-            del running[process]
-            folders.append(folder)
-            yield trial, TIMED_OUT if late else KILLED if process.exitcode else SURVIVED, seconds
 
 
 def copies(where: Path, number: int) -> list[Path]:
@@ -205,9 +216,7 @@ def load_libraries() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "modules", nargs="*", default=MODULES, metavar="MODULE", help="files such as attnprune_edu/report/macs.py"
-    )
+    parser.add_argument("modules", nargs="*", default=MODULES, metavar="MODULE", help="such as attnprune_edu/report/macs.py")
     parser.add_argument("--sample", type=int, default=20, help="mutants of each module; 0 takes all of them")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other mutants")
     parser.add_argument("--workers", type=int, default=psutil.cpu_count(logical=False) or 1, help="processes side by side")
@@ -215,16 +224,6 @@ def main() -> None:
     options = parser.parse_args()
 
     load_libraries()
-    originals, mutants = {}, []
-    for module in options.modules:
-        source, name = (ROOT / module).read_text(encoding="utf-8"), Path(module)
-        usual = TESTS.get(module, f"tests/{name.parent.name}/test_{name.stem}.py")
-        tests = shlex.split(options.tests or usual)
-        originals[module] = Trial(module, source, tests)
-        found = mutants_of(source)
-        drawn = random.Random(options.seed).sample(found, min(options.sample or len(found), len(found)))
-        mutants += [Trial(module, mutant, tests) for mutant in drawn]
-
     KEPT.mkdir(parents=True, exist_ok=True)
     known = {path.stem: json.loads(path.read_text()) for path in KEPT.glob("*.json")}
 
@@ -232,15 +231,18 @@ def main() -> None:
         known[trial.key] = {"outcome": outcome, "seconds": seconds}
         (KEPT / f"{trial.key}.json").write_text(json.dumps(known[trial.key]))
 
+    originals, mutants = {}, []
     with tempfile.TemporaryDirectory(prefix="copies-", dir=KEPT) as where:
         folders = copies(Path(where), options.workers)
+        for module in options.modules:
+            usual = TESTS.get(module, f"tests/{Path(module).parent.name}/test_{Path(module).stem}.py")
+            originals[module], *found = trials_of(module, shlex.split(options.tests or usual), folders[0])
+            mutants += random.Random(options.seed).sample(found, min(options.sample or len(found), len(found)))
         untouched = [trial for trial in originals.values() if trial.key not in known]
         for trial, outcome, seconds in run(untouched, folders, dict.fromkeys(originals, 600)):
             if outcome != SURVIVED:
-                logs = "\n".join((folder / "log").read_text() for folder in folders)
-                sys.exit(
-                    f"{logs}\nThe tests of {trial.module} must pass before anything is changed: {shlex.join(trial.tests)}"
-                )
+                logs = "\n".join((folder / "log").read_text() for folder in folders if (folder / "log").exists())
+                sys.exit(f"{logs}\nThese must pass before {trial.module} is changed: {shlex.join(trial.tests)}")
             keep(trial, outcome, seconds)
         limits = {module: 20 + 3 * known[trial.key]["seconds"] for module, trial in originals.items()}
         untried = [trial for trial in mutants if trial.key not in known]
