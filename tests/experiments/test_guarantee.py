@@ -9,6 +9,7 @@ import torch
 import attnprune_edu as ap
 from attnprune_edu.experiments import guarantee
 from attnprune_edu.experiments.guarantee import _next_ratio
+from attnprune_edu.pruning.schedules import channels_of, prune_to
 from attnprune_edu.pruning.silence import masks_of
 
 
@@ -48,6 +49,53 @@ def test_the_result_keeps_its_promise_and_tells_its_path(trained, tiny_data):
     assert abs(found.pruning_ratio - accepted.pruning_ratio.max()) < 0.05 and accepted.validation_accuracy.iloc[-1] == left
     assert (found.path[~found.path.accepted].validation_accuracy < dense - 0.2).all()
     assert f"{found.pruning_ratio:.1%}" in repr(found)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"criterion": "taylor", "seed": 3},
+        {"criterion": "random", "scope": "global", "repaired": True, "removed": True, "seed": 1},
+    ],
+    ids=["masked", "repaired and removed"],
+)
+def test_each_attempt_is_what_it_would_be_by_hand(uneven_data, imperfect, how):
+    model, max_drop = imperfect(), 0.1
+    dense, widths = ap.accuracy(model, uneven_data, "validation"), channels_of(model)
+    training = {"epochs": 1, "lr": 0.005, "batch_size": 40, "progress": False}
+    sealed = dataclasses.replace(uneven_data, test=None)  # the test images choose nothing
+    found = ap.prune_with_guarantee(model, sealed, max_drop, step=0.3, tolerance=0.1, **training, **how)
+    best = model
+    for row in found.path.itertuples():
+        attempt = prune_to(best, uneven_data, row.pruning_ratio, widths, **how)
+        ap.fine_tune(attempt, uneven_data, seed=how["seed"], **training)
+        reached = ap.accuracy(attempt, uneven_data, "validation")
+        assert (row.validation_accuracy, row.params) == (reached, ap.count_params(attempt))
+        assert row.accepted == (reached >= dense - max_drop)
+        assert row.channels == sum(channels_of(ap.remove(attempt)).values()) and row.seconds > 0
+        best = attempt if row.accepted else best
+    assert set(found.path.accepted) == {True, False}
+    scores, expected = (ap.predict(network, uneven_data, uneven_data.test.images) for network in (found.model, best))
+    assert torch.equal(scores, expected)
+    last = found.path[found.path.accepted].iloc[-1]
+    assert (
+        found.message
+        == repr(found)
+        == (
+            f"{1 - last.channels / sum(widths.values()):.1%} of the channels pruned, validation accuracy {dense:.1%} → "
+            f"{last.validation_accuracy:.1%}, {last.params:,} parameters ({len(found.path)} attempts)"
+        )
+    )
+
+
+@pytest.mark.parametrize(("reached", "accepted"), [(0.7, True), (0.6999, False)])
+def test_a_drop_of_just_as_much_as_allowed_is_accepted(train_tiny, tiny_data, monkeypatch, reached, accepted):
+    """0.8 − 0.1 is a little more than 0.7 for a computer."""
+    accuracies = iter([0.8])
+    monkeypatch.setattr(guarantee, "accuracy", lambda *_: next(accuracies, reached))
+    monkeypatch.setattr(guarantee, "fine_tune", lambda *_, **__: None)
+    found = ap.prune_with_guarantee(train_tiny((8, 8), 20), tiny_data, 0.1, step=0.5, tolerance=0.5)
+    assert found.path.accepted.tolist() == [accepted] and found.reached == accepted
 
 
 def test_removed_networks_get_smaller_on_the_way(trained, tiny_data):

@@ -1,4 +1,6 @@
+import dataclasses
 import functools
+import itertools
 import json
 import multiprocessing
 import os
@@ -6,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
@@ -86,42 +89,93 @@ def kill_when_begun(folder, pid):
     os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.filterwarnings("ignore:pruning_ratio=0.5 would empty")
-def test_every_cell_is_what_it_would_be_by_hand(tiny_model, tiny_data):
-    table = ap.sweep(
-        {"net": tiny_model}, tiny_data, ["l1", "random"], [0.0, 0.5], ["local", "global"], [0, 1], progress=False
-    )
-    assert list(table.columns) == COLUMNS and len(table) == 2 * 2 * 2 * 2
-    assert (table[table.pruning_ratio == 0].params == ap.count_params(tiny_model)).all()
-    for row in table.query("scope == 'local'").itertuples():
-        keep = ap.keep_by_ratio(ap.importance(tiny_model, row.criterion, seed=row.seed), row.pruning_ratio)
-        masked = ap.mask(tiny_model, keep)
-        assert row.pruned_accuracy == row.accuracy == ap.accuracy(masked, tiny_data)
-        assert row.params == ap.count_params(ap.remove(masked))
+def by_hand(model, data, criterion, ratio, scope, seed, *, repaired=None, epochs=0, split="test", **training):
+    """The numbers of a cell, from the functions that a reader would call one after the other."""
+    keep = ap.keep_by_ratio(ap.importance(model, criterion, data=data, seed=seed), ratio, scope)
+    masked = ap.mask(model, keep)
+    numbers = {"pruned_accuracy": ap.accuracy(masked, data, split)}
+    if repaired is not None:
+        masked = ap.repair(masked, data, dense=model, seed=seed, **repaired)
+        numbers["repaired_accuracy"] = ap.accuracy(masked, data, split)
+    small = ap.remove(masked)
+    if epochs:
+        ap.fine_tune(small, data, epochs, seed=seed, progress=False, **training)
+    costs = {"params": ap.count_params(small), "macs": ap.count_macs(small, data.image_shape)}
+    return numbers | {"accuracy": ap.accuracy(small, data, split)} | costs
 
 
-def test_repair_and_fine_tuning_come_after_pruning(train_tiny, tiny_data):
-    model = train_tiny((8, 8), 20)
-    how = {"repaired": {"num_images": 50}, "epochs": 2, "split": "train", "lr": 0.005, "batch_size": 10, "progress": False}
-    row = ap.sweep({"net": model}, tiny_data, ["l1"], [0.6], **how).iloc[0]
-    masked = ap.mask(model, ap.keep_by_ratio(ap.importance(model, "l1"), 0.6))
-    repaired = ap.repair(masked, tiny_data, num_images=50)
-    assert row.pruned_accuracy == ap.accuracy(masked, tiny_data, "train")
-    assert row.repaired_accuracy == ap.accuracy(repaired, tiny_data, "train")
-    small = ap.remove(repaired)
-    ap.fine_tune(small, tiny_data, 2, lr=0.005, batch_size=10, progress=False)
-    assert row.accuracy == ap.accuracy(small, tiny_data, "train")
+AXES = ["model", "criterion", "pruning_ratio", "scope", "seed"]
+TUNED = {"epochs": 1, "split": "validation", "lr": 0.02, "batch_size": 40}
 
 
-def test_a_network_for_each_seed_and_coupled_layers(shapes_data):
-    few = shapes_data.subset(train=100, validation=50, test=50)
+@pytest.mark.parametrize(
+    ("asked", "how"),
+    [
+        ({"criteria": ["l1", "random"], "ratios": [0.3], "scopes": ["local", "global"], "seeds": [0, 3]}, {}),
+        ({"criteria": ["taylor"], "ratios": [0.6], "seeds": [0, 3]}, {"repaired": {"num_images": 60}, **TUNED}),
+        ({"ratios": [0.0, 0.4]}, {"repaired": {}, "split": "train"}),
+    ],
+    ids=["pruned", "repaired and fine-tuned", "repaired"],
+)
+def test_every_cell_is_what_it_would_be_by_hand(uneven_data, imperfect, asked, how):
+    networks = {"one": imperfect(0), "other": imperfect(1)}
+    told = how | {"repaired": how["repaired"] or True} if "repaired" in how else how  # True is repair without options
+    table = ap.sweep(networks, uneven_data, **asked, **told, progress=False)
+    axes = {"criteria": ["attention"], "scopes": ["local"], "seeds": [0]} | asked
+    cells = itertools.product(networks, axes["criteria"], axes["ratios"], axes["scopes"], axes["seeds"])
+    rows = [dict(zip(AXES, cell, strict=True)) | by_hand(networks[cell[0]], uneven_data, *cell[1:], **how) for cell in cells]
+    assert table.drop(columns="seconds").equals(pd.DataFrame(rows))
+    assert (table.seconds > 0).all()
 
+
+CHANGES = {
+    "images": lambda data: {"data": dataclasses.replace(data, train=data.validation)},
+    "network": lambda data: {"models": {"net": a_network(1)}},
+    "criterion": lambda data: {"criteria": {"l1": "l2"}},
+    "ratio": lambda data: {"ratios": [0.5]},
+    "scope": lambda data: {"scopes": ["global"]},
+    "seed": lambda data: {"seeds": [1]},
+    "repair": lambda data: {"repaired": True},
+    "options of repair": lambda data: {"repaired": {"num_images": 50}},
+    "epochs": lambda data: {"epochs": 1},
+    "split": lambda data: {"split": "validation"},
+    "options of training": lambda data: {"epochs": 1, "lr": 0.5},
+}
+
+
+@pytest.fixture(scope="module")
+def asked_before(tmp_path_factory):
+    """A folder with the answers to all questions that ``CHANGES`` makes of one, and how many cells were worked out."""
+    folder, data = tmp_path_factory.mktemp("cells"), a_data_set()
+    question = {"models": {"net": a_network(0)}, "data": data, "criteria": {"l1": "l1"}, "ratios": [0.25]}
+    question |= {"folder": folder, "progress": False}
+    ap.sweep(**question)
+    return question, {name: ap.sweep(**question | change(data)) for name, change in CHANGES.items()}
+
+
+def test_a_question_that_differs_in_anything_has_an_answer_of_its_own(asked_before):
+    question, _ = asked_before
+    assert len(stamps(question["folder"])) == 1 + len(CHANGES)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_same_question_is_recognised(asked_before, name):
+    question, answers = asked_before
+    assert ap.sweep(**question | CHANGES[name](a_data_set())).equals(answers[name]), "the seconds too: it was not done again"
+
+
+def test_a_network_for_each_seed_and_coupled_layers(uneven_data):
     def network(seed):
         torch.manual_seed(seed)
         return ap.ResNet20((4, 4, 4), ((4,) * 3,) * 3).eval()
 
-    table = ap.sweep({"ResNet20": network}, few, ratios=[0.5], seeds=[0, 1], progress=False)
-    assert table.params.nunique() == 1 and table.params[0] < 0.4 * ap.count_params(network(0))
+    table = ap.sweep({"ResNet20": network}, uneven_data, ratios=[0.5], seeds=[0, 1], progress=False)
+    for row in table.itertuples():
+        model = network(row.seed)
+        scores = ap.couple(ap.importance(model), ap.coupled_layers(model, uneven_data.image_shape))
+        masked = ap.mask(model, ap.keep_by_ratio(scores, 0.5))
+        assert row.pruned_accuracy == ap.accuracy(masked, uneven_data)
+        assert row.params == ap.count_params(ap.remove(masked)) < 0.4 * ap.count_params(model)
 
 
 def test_what_is_finished_is_not_done_again(tmp_path, tiny_model, tiny_data):
@@ -143,11 +197,41 @@ def test_what_is_finished_is_not_done_again(tmp_path, tiny_model, tiny_data):
     assert len(stamps(tmp_path)) == 4, "another question has files of its own"
 
 
-def test_a_cell_that_fails_loses_no_other(tmp_path, tiny_model, tiny_data):
+@pytest.mark.parametrize("workers", [None, 1])
+def test_a_cell_that_fails_loses_no_other(tmp_path, tiny_model, tiny_data, workers, capsys):
     criteria = {"l1": "l1", "fails": fails, "l2": "l2"}
-    with pytest.raises(RuntimeError, match=r"1 of 3 cells failed.*net-fails-0.5-local-0.*no idea"):
-        ap.sweep({"net": tiny_model}, tiny_data, criteria, folder=tmp_path, progress=False)
-    assert len(stamps(tmp_path)) == 2
+    executor = ThreadPoolExecutor(workers) if workers else None
+    with pytest.raises(RuntimeError, match=r"1 of 3 cells failed.*net-fails-0.5-local-0.*no idea") as caught:
+        ap.sweep({"net": tiny_model}, tiny_data, criteria, folder=tmp_path, executor=executor)
+    assert isinstance(caught.value.__cause__, ArithmeticError)
+    assert len(stamps(tmp_path)) == len(list(tmp_path.iterdir())) == 2
+    assert "2/3" in capsys.readouterr().err
+
+
+def test_workers_give_the_same_table_and_leave_nothing_behind(tmp_path, uneven_data, imperfect):
+    networks = {"one": imperfect(0), "other": imperfect(1)}
+    ask = functools.partial(ap.sweep, networks, uneven_data, ["l1", "random"], [0.3, 0.6], seeds=[0, 1], progress=False)
+    with ThreadPoolExecutor(1) as executor:
+        table = ask(executor=executor, folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == len(stamps(tmp_path)) == 16
+    assert table.drop(columns="seconds").equals(ask().drop(columns="seconds"))
+
+
+def test_an_interruption_calls_the_waiting_cells_off(tmp_path, tiny_model, tiny_data):
+    class Interrupted(Executor):
+        def __init__(self):
+            self.given = []
+
+        def submit(self, *_):
+            if len(self.given) == 2:
+                raise KeyboardInterrupt
+            self.given.append(Future())
+            return self.given[-1]
+
+    executor = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        ap.sweep({"net": tiny_model}, tiny_data, seeds=[0, 1, 2], executor=executor, folder=tmp_path, progress=False)
+    assert all(future.cancelled() for future in executor.given) and not list(tmp_path.iterdir())
 
 
 def test_progress_tells_what_was_reached(tiny_model, tiny_data, capsys):

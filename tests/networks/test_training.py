@@ -1,4 +1,5 @@
 import copy
+import time
 
 import pytest
 import torch
@@ -23,6 +24,61 @@ def test_a_network_learns_and_reports_every_epoch(tiny_data):
     assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
     assert ap.accuracy(model, tiny_data) > 0.9
     assert [row["epoch"] for _, row in seen] == list(range(1, 13)) and all(m is model for m, _ in seen)
+
+
+def with_dropout():
+    """A network that computes something else in evaluation mode, and draws from torch's global generator."""
+    torch.manual_seed(0)
+    nn = torch.nn
+    layers = nn.Conv2d(3, 4, 5, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 4)
+    return nn.Sequential(*layers).double()  # in which the order of a sum does not show
+
+
+def trained_by_hand(model, data, epochs, batch_size, lr, weight_decay, seed, skipped=0):
+    """What ``train`` says that it does, written down once more in the plainest way."""
+    steps = -(-len(data.train.labels) // batch_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, (skipped + epochs) * steps)
+    for _ in range(skipped * steps):
+        schedule.step()
+    generator, rows = torch.Generator().manual_seed(seed), []
+    torch.manual_seed(seed)
+    for epoch in range(1, epochs + 1):
+        model.train()
+        losses = []
+        for images, labels in batches(data.train, batch_size, generator, flip_and_crop):
+            each = torch.nn.functional.cross_entropy(model(data.normalize(images).double()), labels, reduction="none")
+            optimizer.zero_grad()
+            each.mean().backward()
+            optimizer.step()
+            schedule.step()
+            losses += each.tolist()
+        right = model.eval()(data.normalize(data.validation.images).double()).argmax(1) == data.validation.labels
+        rows.append([epoch, sum(losses) / len(losses), right.double().mean().item(), optimizer.param_groups[0]["lr"]])
+    return rows
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.parametrize(("seed", "skipped"), [(0, 0), (3, 2)])
+def test_training_is_what_it_would_be_by_hand(uneven_data, seed, skipped):
+    how = {"batch_size": 60, "lr": 0.01, "weight_decay": 0.3, "seed": seed}
+    model, expected = with_dropout(), with_dropout()
+    start = time.perf_counter()
+    history = ap.train(model, uneven_data, 3, **how, done_epochs=skipped, progress=False)
+    assert 0 < history.seconds.sum() < time.perf_counter() - start
+    rows = trained_by_hand(expected, uneven_data, 3, **how, skipped=skipped)
+    assert len(history) == len(rows)
+    for found, row in zip(history.drop(columns="seconds").to_numpy(), rows, strict=True):
+        assert found == pytest.approx(row, rel=1e-6)
+    for name, tensor in expected.state_dict().items():
+        assert torch.allclose(model.state_dict()[name], tensor, rtol=1e-6), name
+
+
+def test_fine_tuning_is_training_with_a_lower_learning_rate_and_the_options_of_training(uneven_data, imperfect):
+    tuned, trained = imperfect(), imperfect()
+    ap.fine_tune(tuned, uneven_data, 1, lr=0.02, batch_size=50, seed=4, progress=False)
+    ap.train(trained, uneven_data, 1, lr=0.02, batch_size=50, seed=4, progress=False)
+    assert torch.equal(tuned.fc2.weight, trained.fc2.weight)
 
 
 def test_same_seed_same_weights_and_the_global_generator_is_left_alone(tiny_data):
