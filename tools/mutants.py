@@ -139,7 +139,9 @@ def trials_of(module: str, tests: list[str], folder: Path) -> Iterator[Trial]:
     files = [folder / "tests/conftest.py", *(folder / argument.split("::")[0] for argument in tests)]
     texts = [*tests, *(path.read_text(encoding="utf-8") for path in files if path.is_file())]
     for source in (original, *mutants_of(original)):
-        yield Trial(module, original, source, tests, hashlib.sha256("\0".join([source, *texts]).encode()).hexdigest()[:16])
+        yield Trial(
+            module, original, source, tests, hashlib.sha256("\0".join([module, source, *texts]).encode()).hexdigest()[:16]
+        )
 
 
 def work(trial: Trial, folder: Path) -> None:
