@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from ..data.images import ImageData
-from ..networks.inference import device_of, evaluating, fast_layout, floating_type, network_inputs, predict_classes
+from ..networks.inference import device_of, evaluating, fast_layout, network_inputs, predict_classes
 from ..pruning.silence import unmask
 from .checkpoints import stored_bytes
 from .macs import count_macs
@@ -161,7 +161,7 @@ def _reports(
         correct = pd.Series(counts.to_numpy().diagonal(), counts.index)
         recall = correct / counts.sum(axis=1)
         low, high = wilson(correct.sum(), num_images)
-        inputs = torch.zeros(max(batch_sizes), *data.image_shape, device=device_of(model), dtype=floating_type(model))
+        inputs = torch.zeros(max(batch_sizes), *data.image_shape, device=device_of(model))
         reports[name] = Report(
             split,
             num_images,
