@@ -60,7 +60,7 @@ zoo: $(READY) ## cut every classification network of torchvision and compare, in
 
 SAMPLE ?= 20
 mutants: $(READY) ## break a module in small ways to see whether its tests notice (ONLY=file SAMPLE=20)
-	@$(BIN)/python -c "import mutmut" 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	@$(BIN)/python -c "import mutmut" 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check 'attnprune-edu[mutants]'
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py --sample $(SAMPLE) $(ONLY)
 
 data: $(READY) ## download CIFAR-10 (170 MB), resuming where an earlier try broke off
