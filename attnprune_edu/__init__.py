@@ -7,9 +7,13 @@ for what it does not use.
 
 import lazy_loader
 
+from . import _limits  # the first, to see whether torch has been imported already
+from ._compiler import put_off_compiler
 from ._torchvision import declare_missing_operators
 
+_limits.lower_threads()
 declare_missing_operators()  # before anybody imports torchvision
+put_off_compiler()  # before anybody makes an optimiser
 
 __version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

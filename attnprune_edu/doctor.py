@@ -4,6 +4,7 @@ import importlib.metadata
 import itertools
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from . import _limits
 from .data import images
 from .networks import inference
 from .report import checkpoints
@@ -44,7 +46,8 @@ def examine() -> Iterator[Finding]:
     yield public_names()
     yield processor()
     yield memory()
-    yield cifar10()
+    yield data()
+    yield cache_folder()
     yield from shipped_networks()
     yield notebook_kernel()
 
@@ -108,27 +111,43 @@ def public_names() -> Finding:
 
 def processor() -> Finding:
     """How many threads does torch use, and on what?"""
-    cores, threads, device = os.cpu_count() or 1, torch.get_num_threads(), inference.best_device()
-    advice = "" if threads <= cores else f"More threads than cores slow training down: set OMP_NUM_THREADS={cores}."
-    return Finding(threads <= cores, f"training runs on {device.type}; {threads} threads on {cores} cores", advice)
+    threads, allowed, device = torch.get_num_threads(), _limits.cpus(), inference.best_device()
+    found = f"training runs on {device.type} in {threads} threads; this process may use {allowed} of {os.cpu_count()} cores"
+    if before := _limits.lower_threads():
+        found += f" (torch itself would have started {before})"
+    if threads <= allowed:
+        return Finding(True, found)
+    chosen = [name for name in _limits.CHOICES if os.environ.get(name)] or _limits.CHOICES[:1]
+    return Finding(False, found, f"Too many threads slow training down: set {' and '.join(chosen)} to {allowed}.")
 
 
 def memory() -> Finding:
-    """Is there enough memory for the lessons?"""
-    available = psutil.virtual_memory().available / 2**30
-    enough = available >= NEEDED_MEMORY_GB
-    advice = "" if enough else "Close other programs, or set ATTNPRUNE_DATA=shapes: the embedded set needs far less."
-    return Finding(enough, f"{available:.1f} GB of memory are free (the lessons need {NEEDED_MEMORY_GB:.0f})", advice)
+    """Is there enough memory for the lessons, on this machine and for this process?"""
+    machine, allowed = psutil.virtual_memory(), _limits.memory()
+    found = f"{machine.available / 2**30:.1f} GB of memory are free (the lessons need {NEEDED_MEMORY_GB:.0f})"
+    advice = ""
+    if machine.available < NEEDED_MEMORY_GB * 2**30:
+        advice = "Close other programs, or set ATTNPRUNE_DATA=shapes: the embedded set needs far less."
+    if allowed < machine.total:
+        found += f"; a limit allows {allowed / 2**30:.1f} GB to this process and those beside it"
+        if allowed < NEEDED_MEMORY_GB * 2**30:
+            advice = "Ask for a higher limit of this container or job, or set ATTNPRUNE_DATA=shapes, which needs far less."
+    return Finding(not advice, found, advice)
 
 
-def cifar10() -> Finding:
-    """Which data will the lessons use?"""
+def data() -> Finding:
+    """Which data will the lessons use, and can they be loaded?"""
     chosen = os.environ.get("ATTNPRUNE_DATA", "").strip()
-    if chosen.endswith(".npz") and not Path(chosen).expanduser().is_file():
-        return Finding(
-            False, f"ATTNPRUNE_DATA names {chosen}, which is not there", "Correct the path or unset ATTNPRUNE_DATA."
-        )
-    if chosen not in ("", *images.SOURCES) and not chosen.endswith(".npz"):
+    if chosen.endswith(".npz"):
+        try:
+            images.load_data(chosen, announce=False)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            return Finding(
+                False,
+                f"ATTNPRUNE_DATA names {chosen}, which cannot be used: {error}",
+                "Correct the path or the file, or unset ATTNPRUNE_DATA.",
+            )
+    elif chosen not in ("", *images.SOURCES):
         return Finding(
             False, f"ATTNPRUNE_DATA is {chosen!r}", f"It must be one of {', '.join(images.SOURCES)} or an .npz file."
         )
@@ -140,6 +159,23 @@ def cifar10() -> Finding:
     if chosen == "cifar10":
         return Finding(False, "ATTNPRUNE_DATA asks for CIFAR-10, which is not on this machine", advice)
     return Finding(True, "CIFAR-10 is not on this machine; the lessons will use the embedded set", advice)
+
+
+def cache_folder() -> Finding:
+    """Can CIFAR-10 be kept in the cache folder?"""
+    folder = images.cache_folder()
+    if images.has_cifar10():
+        return Finding(True, f"the cache folder {folder} holds CIFAR-10 already")
+    place = next(path for path in (folder, *folder.parents) if os.path.lexists(path))  # as much of it as is there
+    try:
+        with tempfile.TemporaryFile(dir=place):  # rights alone say little: a disk may be read-only, and root writes anywhere
+            return Finding(True, f"CIFAR-10 can be kept in {folder}")
+    except OSError as error:
+        return Finding(
+            False,
+            f"CIFAR-10 cannot be kept in the cache folder {folder}: nothing can be written to {place} ({error.strerror})",
+            "Let ATTNPRUNE_CACHE name a folder that can be written to.",
+        )
 
 
 def shipped_networks() -> Iterator[Finding]:

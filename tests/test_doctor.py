@@ -1,19 +1,23 @@
+import math
 import os
 import subprocess
 import sys
+import tempfile
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import torch
 
-from attnprune_edu import cli, doctor
+from attnprune_edu import _limits, cli, doctor
 from attnprune_edu.networks import inference
 from attnprune_edu.report import checkpoints
 
 
 def test_this_environment_is_in_order(capsys, monkeypatch):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 << 30))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 << 30, total=16 << 30))
+    monkeypatch.setattr(_limits, "memory", lambda: math.inf)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert cli.main(["doctor"]) == 0
     report = capsys.readouterr().out
@@ -23,6 +27,7 @@ def test_this_environment_is_in_order(capsys, monkeypatch):
         "threads",
         "memory",
         "CIFAR-10 is not on this machine",
+        "CIFAR-10 can be kept in",
         "article-net-cifar10 loads",
         "kernel",
     ):
@@ -54,11 +59,45 @@ def test_a_torchvision_built_for_another_torch_is_named(monkeypatch):
     assert not finding.in_order and "built for torch==" in finding.found and "2.6.0" in finding.found and finding.advice
 
 
-def test_too_many_threads_and_too_little_memory(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: os.cpu_count() + 1)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1 << 29))
-    assert "OMP_NUM_THREADS" in doctor.processor().advice and not doctor.processor().in_order
-    assert "0.5 GB" in doctor.memory().found and not doctor.memory().in_order
+@pytest.mark.parametrize(
+    ("threads", "lowered_from", "chosen_by", "in_order", "says"),
+    [
+        (2, None, "", True, "2 threads; this process may use 2 of"),
+        (2, 32, "", True, "32"),
+        (5, None, "", False, "set OMP_NUM_THREADS to 2"),
+        (5, None, "MKL_NUM_THREADS", False, "set MKL_NUM_THREADS to 2"),
+    ],
+)
+def test_threads_are_compared_with_what_the_process_may_use(monkeypatch, threads, lowered_from, chosen_by, in_order, says):
+    for name in _limits.CHOICES:
+        monkeypatch.setenv(name, "5" if name == chosen_by else "")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(_limits, "cpus", lambda: 2)
+    monkeypatch.setattr(_limits, "lower_threads", lambda: lowered_from)
+    finding = doctor.processor()
+    assert finding.in_order is in_order and says in str(finding)
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("free", "limit", "in_order", "says"),
+    [
+        (8 * GIB, math.inf, True, "8.0 GB"),
+        (GIB // 2, math.inf, False, "0.5 GB"),
+        (8 * GIB, 2 * GIB, True, "allows 2.0 GB"),
+        (8 * GIB, 1 * GIB, False, "allows 1.0 GB"),
+        (8 * GIB, 2**63 - 4096, True, "8.0 GB"),  # what cgroup v1 says where there is no limit
+    ],
+)
+def test_memory_must_be_free_and_allowed(monkeypatch, free, limit, in_order, says):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free, total=16 * GIB))
+    monkeypatch.setattr(_limits, "memory", lambda: limit)
+    finding = doctor.memory()
+    assert finding.in_order is in_order and says in finding.found
+    assert ("allows" in finding.found) == (limit < 16 * GIB)
+    assert in_order == (not finding.advice)
 
 
 @pytest.mark.parametrize(
@@ -67,24 +106,74 @@ def test_too_many_threads_and_too_little_memory(monkeypatch):
         ("", True, "embedded"),
         ("shapes", True, "shapes"),
         ("cifar10", False, "not on this machine"),
-        ("x.npz", False, "x.npz"),
+        ("absent.npz", False, "no such file"),
+        ("damaged.npz", False, "damaged"),
+        ("other.npz", False, "lacks x_train"),
+        ("floats.npz", False, "must be uint8"),
+        ("good.npz", True, "good.npz"),
         ("mnist", False, "mnist"),
     ],
 )
-def test_which_data_the_lessons_will_use(monkeypatch, chosen, in_order, says):
+def test_which_data_the_lessons_will_use(monkeypatch, tmp_path, chosen, in_order, says):
+    monkeypatch.chdir(tmp_path)
+    images, labels = np.zeros((4, 8, 8), np.uint8), np.arange(4)
+    keras = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    np.savez("good.npz", **keras)
+    np.savez("floats.npz", **keras | {"x_train": images / 255})
+    np.savez("other.npz", pictures=images)
+    (tmp_path / "damaged.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:-100])
     monkeypatch.setenv("ATTNPRUNE_DATA", chosen)
-    finding = doctor.cifar10()
+    finding = doctor.data()
     assert finding.in_order is in_order and says in finding.found
     assert in_order or finding.advice
 
 
-@pytest.mark.parametrize("missing", ["tqdm", "torchvision", "jupyterquiz"])
+@pytest.mark.parametrize(
+    ("cache", "in_order", "says"),
+    [
+        ("there", True, "can be kept"),
+        ("not/there/yet", True, "can be kept"),
+        ("file", False, "Not a directory"),
+        ("file/below", False, "Not a directory"),
+        ("broken-link/below", False, "No such file"),
+        ("full", True, "already"),
+    ],
+)
+def test_the_cache_folder_must_take_files(monkeypatch, tmp_path, cache, in_order, says):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "broken-link").symlink_to("nowhere")
+    (tmp_path / "full" / "cifar-10-batches-py").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setenv("ATTNPRUNE_CACHE", str(tmp_path / cache))
+    finding = doctor.cache_folder()
+    assert finding.in_order is in_order and says in finding.found
+    assert ("ATTNPRUNE_CACHE" in finding.advice) != in_order
+    assert sorted(tmp_path.rglob("*")) == before, "looking must leave nothing behind"
+
+
+def test_a_cache_folder_on_a_read_only_disk_is_named(monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # root may write wherever a disk can be written to
+    monkeypatch.setenv("ATTNPRUNE_CACHE", str(tmp_path))
+    finding = doctor.cache_folder()
+    assert not finding.in_order and "Read-only file system" in finding.found and str(tmp_path) in finding.found
+
+
+@pytest.mark.parametrize("missing", ["lazy_loader", "tqdm"])  # the package cannot be imported; a part of it cannot
 def test_the_command_names_a_package_that_cannot_be_imported(missing):
     code = f"import sys; sys.modules['{missing}'] = None; import attnprune_edu_command as c; sys.exit(c.main())"
     run = subprocess.run([sys.executable, "-c", code, "doctor"], capture_output=True, text=True)
     assert run.returncode == 1
     assert missing in run.stderr + run.stdout
     assert "Traceback" not in run.stderr
+
+
+def test_a_torchvision_that_cannot_be_imported_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert "torchvision cannot be imported" in doctor.torchvision_pair().found
 
 
 def test_a_damaged_network_and_a_foreign_kernel_are_named(monkeypatch, tmp_path):
