@@ -5,6 +5,7 @@ PORT ?= 8888
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COMPILED := $(VENV)/.compiled
 UV_VERSION := 0.13.9
 JUPYTER_FLAGS := --port=$(PORT) --ServerApp.root_dir="$(CURDIR)" $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -42,6 +43,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements >/dev/null 2>&1 || true
 	@touch $@
 
+# The tests start a hundred processes, each of which would compile torch's Python files anew where no byte code may be written.
+$(COMPILED): $(READY)
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true # some packages carry files that no Python compiles
+	@touch $@
+
 lab: $(READY) ## set everything up and open lesson 00 in JupyterLab (PORT=8888)
 	$(BIN)/jupyter lab $(JUPYTER_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
@@ -49,7 +55,7 @@ demo: $(READY) ## run lesson 00 without a browser and leave it as one HTML page
 	$(BIN)/python tools/notebooks.py --html build 00_start_here
 	@echo "The lesson, run on this machine: build/00_start_here.html"
 
-test: $(READY) ## set everything up and run every test
+test: $(COMPILED) ## set everything up and run every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(PYTEST) -n $(ONE_MORE) --dist loadgroup
