@@ -34,7 +34,7 @@ COLUMNS = [
 ]
 
 
-def slow(model, seconds=0.4):
+def slow(model, seconds):
     """A criterion that takes its time, so that something can happen meanwhile."""
     time.sleep(seconds)
     return ap.importance(model, "l1")
@@ -56,11 +56,9 @@ def a_data_set():
     return from_arrays(images, labels, images, labels, name="noise", class_names=("a", "b", "c"))
 
 
-QUESTION = {"criteria": {"slow": slow}, "ratios": [0.25, 0.5, 0.75], "seeds": [0, 1, 2, 3], "progress": False}
-
-
-def a_sweep(folder, executor=None):
-    return ap.sweep({"net": a_network}, a_data_set(), **QUESTION, folder=folder, executor=executor)
+def a_sweep(folder=None, executor=None, seconds=0.4):
+    criteria, axes = {"slow": functools.partial(slow, seconds=seconds)}, {"ratios": [0.25, 0.5, 0.75], "seeds": [0, 1, 2, 3]}
+    return ap.sweep({"net": a_network}, a_data_set(), criteria, **axes, folder=folder, executor=executor, progress=False)
 
 
 def stamps(folder):
@@ -257,9 +255,9 @@ def test_processes_side_by_side_give_the_same_table(tmp_path, monkeypatch):
     spawn = multiprocessing.get_context("spawn")
     how = {"mp_context": spawn, "initializer": torch.set_num_threads, "initargs": (1,)}
     with ProcessPoolExecutor(2, **how) as executor:
-        side_by_side = a_sweep(tmp_path / "two", executor)
+        side_by_side = a_sweep(tmp_path / "two", executor, seconds=0)
     assert len(list((tmp_path / "two").iterdir())) == 12, "nothing but the cells is left"
-    assert side_by_side.drop(columns="seconds").equals(a_sweep(None).drop(columns="seconds"))
+    assert side_by_side.drop(columns="seconds").equals(a_sweep(seconds=0).drop(columns="seconds"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
@@ -300,4 +298,4 @@ def test_a_dask_cluster_that_loses_a_worker_loses_no_cell(tmp_path):
             process.kill()
             process.wait()
     assert len(table) == len(stamps(cells)) == 12
-    assert table.drop(columns="seconds").equals(a_sweep(None).drop(columns="seconds"))
+    assert table.drop(columns="seconds").equals(a_sweep(seconds=0).drop(columns="seconds"))
