@@ -47,10 +47,14 @@ PASSES = {  # forward pass, what it is called with, numbers of four bytes at its
     "what is forgotten is free again": (ten_in_a_row, X, 100 + 2 * 100),
     "what is held is not": (lambda x: [x.exp() for _ in range(10)], X, 100 + 10 * 100),
     "the peak is not at the end": (rising_and_falling, X, 100 + 1000 + 1),
+    "a place that was free is taken again": (lambda x: (x.exp().sum(), x.exp(), x.exp()), X.repeat(100), 30_001),
+    "a number is no tensor": (lambda x: x * x.sum().item(), X, 200),
+    "another type": (lambda x: x.double(), X, 100 + 2 * 100),
     "several results": (lambda x: x.view(10, 10).max(dim=1), X, 100 + 10 + 2 * 10),  # places in eight bytes each
     "several inputs": (lambda x, y: x + y, (X, torch.zeros(100)), 300),
     "one input twice": (lambda x, y: x + y, (X, X), 200),
     "named inputs": (lambda *, x, rows: x[rows], {"x": X, "rows": torch.arange(5)}, 100 + 2 * 5 + 5),
+    "inputs that are no tensors": (lambda x, *, power: x**power, {"x": X, "power": 3}, 200),
     "nothing is multiplied": (lambda x: x[:0].exp(), X, 100),
 }
 
