@@ -16,6 +16,7 @@ import contextlib
 import difflib
 import hashlib
 import importlib
+import itertools
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -102,18 +103,21 @@ class Mutations(cst.CSTVisitor):
         return True
 
 
-def mutants_of(source: str) -> list[str]:
-    """Every mutant of a module's ``source`` that Python reads as something else."""
+def mutants_of(source: str, seed: int) -> Iterator[str]:
+    """Every mutant of a module's ``source`` that Python reads as something else, in random order."""
     tree, mutations = cst.parse_module(source), Mutations()
     tree.visit(mutations)
-    seen = {ast.dump(ast.parse(source)): ""}
+    random.Random(seed).shuffle(mutations.found)
+    seen = {ast.dump(ast.parse(source))}
     for node, other in mutations.found:
         mutant = tree.deep_replace(node, other).code
         try:
-            seen.setdefault(ast.dump(ast.parse(mutant)), mutant)
+            meaning = ast.dump(ast.parse(mutant))
         except SyntaxError:
             continue
-    return [mutant for mutant in seen.values() if mutant]
+        if meaning not in seen:
+            seen.add(meaning)
+            yield mutant
 
 
 @dataclass
@@ -133,12 +137,12 @@ class Trial:
         return "\n".join(difflib.unified_diff(*lines, self.module, "mutant", n=1, lineterm=""))
 
 
-def trials_of(module: str, tests: list[str], folder: Path) -> Iterator[Trial]:
-    """The trial of ``module`` as it stands in ``folder``, and then that of each mutant."""
+def trials_of(module: str, tests: list[str], folder: Path, seed: int) -> Iterator[Trial]:
+    """The trial of ``module`` as it stands in ``folder``, and then those of its mutants."""
     original = (folder / module).read_text(encoding="utf-8")
     files = [folder / "tests/conftest.py", *(folder / argument.split("::")[0] for argument in tests)]
     texts = [*tests, *(path.read_text(encoding="utf-8") for path in files if path.is_file())]
-    for source in (original, *mutants_of(original)):
+    for source in itertools.chain([original], mutants_of(original, seed)):
         yield Trial(
             module, original, source, tests, hashlib.sha256("\0".join([module, source, *texts]).encode()).hexdigest()[:16]
         )
@@ -238,8 +242,9 @@ def main() -> None:
         folders = copies(Path(where), options.workers)
         for module in options.modules:
             usual = TESTS.get(module, f"tests/{Path(module).parent.name}/test_{Path(module).stem}.py")
-            originals[module], *found = trials_of(module, shlex.split(options.tests or usual), folders[0])
-            mutants += random.Random(options.seed).sample(found, min(options.sample or len(found), len(found)))
+            trials = trials_of(module, shlex.split(options.tests or usual), folders[0], options.seed)
+            originals[module] = next(trials)
+            mutants += itertools.islice(trials, options.sample or None)
         untouched = [trial for trial in originals.values() if trial.key not in known]
         for trial, outcome, seconds in run(untouched, folders, dict.fromkeys(originals, 600)):
             if outcome != SURVIVED:
