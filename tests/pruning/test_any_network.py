@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations, prune
 
 import attnprune_edu as ap
 from attnprune_edu.networks.inference import plain_outputs
-from attnprune_edu.networks.models import width
+from attnprune_edu.networks.models import layers_with_channels, width
 from attnprune_edu.pruning.cutting import disagreement
 
 
@@ -135,6 +135,46 @@ def test_what_can_be_followed_is_cut_and_the_rest_stays(name):
     assert all(width(small.get_submodule(n)) == width(model.get_submodule(n)) for n in stays)
     table = ap.sparsity(masked)
     assert (table.loc[sorted(free), "pruning_ratio"] > 0).all() and (table.loc[sorted(stays), "pruning_ratio"] == 0).all()
+
+
+OUTPUTS = "its channels reach the outputs of the network"
+COUNTS = "the forward pass counts on its number of channels"
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        ("split", {"a": COUNTS, "fc": OUTPUTS}),
+        ("GLU", {"a": "glu mixes it with other channels", "fc": OUTPUTS}),
+        ("GroupNorm", {"0": "'1' mixes channels, or has no parameters for each", "5": OUTPUTS}),
+        ("shared weights", {"a": "'b' reads it, and it shares", "b": "it shares its weight with 'a'", "head": OUTPUTS}),
+        (
+            "norm first",
+            {
+                "embed": "'block.norm1' mixes channels",
+                "block.self_attn.out_proj": "its parameters are used without calling it",
+                "block.linear2": "coupled with 'embed': 'block.norm1' mixes channels",
+                "head": OUTPUTS,
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize("weights", ["random", "zero", "NaN"])
+def test_why_a_layer_stays_hangs_on_the_network_and_not_on_its_weights_or_mode(name, reasons, weights):
+    model, inputs, *_ = NETWORKS[name]()
+    model.train()
+    if weights != "random":
+        for tensor in [tensor for layer in layers_with_channels(model).values() for tensor in layer.parameters()]:
+            nn.init.constant_(tensor, 0.0 if weights == "zero" else torch.nan)
+    before, numbers = copy.deepcopy(model), torch.get_rng_state()
+    found = ap.unprunable(model, inputs)
+    assert found.keys() == reasons.keys() and all(found[layer].startswith(reasons[layer]) for layer in found)
+    assert torch.equal(torch.get_rng_state(), numbers)
+    assert all(module.training for module in model.modules()), "followed in evaluation mode, and back in its own"
+    for tensor, was in zip(model.state_dict().values(), before.state_dict().values(), strict=True):
+        assert torch.equal(tensor.nan_to_num(7.0), was.nan_to_num(7.0))
+    found.clear()
+    assert ap.unprunable(model, inputs).keys() == reasons.keys(), "what is handed out is a copy"
 
 
 def test_heads_are_outputs_and_no_class_is_lost():
