@@ -232,18 +232,24 @@ def test_what_cannot_be_removed_is_refused_before_anyone_trains():
     }
     for norm, reason in norms.items():
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), norm, nn.Conv2d(4, 2, 3))
+        images = torch.randn(2, 3, 32, 32)
         with pytest.raises(ValueError, match=rf"drops channels of '0', which cannot be removed: .*{reason or ''}"):
-            ap.mask(model, keep, example_inputs=torch.randn(2, 3, 32, 32))
+            ap.mask(model, keep, example_inputs=images)
+        nothing = ap.mask(model, {"0": torch.ones(4, dtype=torch.bool)}, example_inputs=images)
+        single = ap.mask_weights(model, {"0": torch.arange(4 * 27).view(4, 3, 3, 3) > 50})
+        assert masks_of(nothing)["0"].all() and ap.sparsity(single).sparsity["0"] == pytest.approx(51 / 108)
     norm = nn.BatchNorm2d(4)
     with pytest.raises(ValueError, match=r"'1' is called more than once"):
         ap.mask(nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.Conv2d(4, 4, 3), norm, nn.Conv2d(4, 2, 3)), keep)
 
 
 def test_frozen_parameters_stay_frozen(tiny_model, keep):
-    tiny_model.conv1.weight.requires_grad_(False)
+    frozen = ["conv1.weight", "conv2.bias", "fc1.weight", "fc1.bias"]
+    for name in frozen:
+        tiny_model.get_parameter(name).requires_grad_(False)
     masked = ap.mask(tiny_model, keep)
-    for network in (unmask(masked), ap.remove(masked)):
-        assert [name for name, tensor in network.named_parameters() if not tensor.requires_grad] == ["conv1.weight"]
+    for network in (unmask(masked), before_masks(masked), ap.remove(masked)):
+        assert [name for name, tensor in network.named_parameters() if not tensor.requires_grad] == frozen
 
 
 def test_a_copy_and_a_state_dict_carry_the_mask(tiny_model, keep):
