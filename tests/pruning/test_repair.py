@@ -400,10 +400,10 @@ def coupled_mask(model, image_shape, ratio):
 
 
 def test_a_residual_network_is_repaired_through_its_groups(shapes_data):
-    few = shapes_data.subset(test=300)
+    few = shapes_data.subset(test=150)
     model = ap.load_model("resnet20", "shapes")
     masked = coupled_mask(model, few.image_shape, 0.3)
-    repaired = ap.repair(masked, few, num_images=100, positions=25)
+    repaired = ap.repair(masked, few, num_images=40, positions=25)
     assert ap.accuracy(repaired, few) > ap.accuracy(masked, few) + 0.1
     images = few.normalize(few.test.images[:20])
     small = ap.remove(repaired, images)
