@@ -110,7 +110,7 @@ def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
             {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
             for prefix in _MASKS
         )
-        model.load_state_dict({key: t.float() if t.is_floating_point() else t for key, t in tensors.items()})
+        model.load_state_dict(tensors)  # into float32, whatever the file has
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a network that save_model wrote, or is damaged: {error}") from error
     if channels:

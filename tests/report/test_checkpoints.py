@@ -30,7 +30,7 @@ def with_norms():
     torch.manual_seed(0)
     model = ap.ResNet20(**RESNET)
     for name, buffer in model.named_buffers():
-        buffer.fill_(70_001) if name.endswith("num_batches_tracked") else buffer.uniform_(1, 2)
+        buffer.fill_(2**24 + 1) if name.endswith("num_batches_tracked") else buffer.uniform_(1, 2)
     return model
 
 
@@ -84,6 +84,16 @@ def test_masks_of_both_kinds_are_stored_beside_zeros_and_come_back(oblong, tmp_p
     assert masks_of(ap.load_model(ap.save_model(oblong, path))) == {}
 
 
+def test_masks_come_back_to_a_network_with_norms(with_norms, tmp_path):
+    keep = {"stage1.0.conv1": torch.arange(2) > 0, "stage3.2.conv1": torch.arange(4) % 3 > 0}
+    masked = ap.mask(with_norms, keep).eval()
+    loaded = ap.load_model(ap.save_model(masked, tmp_path / "masked.safetensors"))
+    images = torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        assert equal(masks_of(loaded), keep) and torch.equal(loaded(images), masked(images))
+    assert loaded.state_dict().keys() == masked.state_dict().keys(), "the norms behind are masked as well"
+
+
 class Shared(nn.Module):
     """Tensors that overlap, or are empty, or are no tensors at all."""
 
@@ -91,6 +101,7 @@ class Shared(nn.Module):
         super().__init__()
         self.first, self.second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
         self.second.weight = self.first.weight
+        self.third = nn.Linear(1, 2)
         numbers = torch.arange(12.0)
         for name, tensor in {
             "start": numbers[:6],
