@@ -1,5 +1,6 @@
 """Sensitivity: each group of layers pruned alone, on the validation images."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ def test_each_place_of_the_table_is_what_it_would_be_by_hand(uneven_data, imperf
     model, ratios = imperfect(), (0.25, 0.7)
     table = ap.sensitivity(model, uneven_data, criterion, iter(ratios), seed=seed, progress=False)
     scores = ap.importance(model, criterion, data=uneven_data, seed=seed)
-    assert table.shape == (3, 2)
+    assert table.shape == (3, 2) and set(table.dtypes) == {np.dtype(float)}
     for layer, ratio in [(layer, ratio) for layer in scores for ratio in ratios]:
         alone = ap.mask(model, ap.keep_by_ratio({layer: scores[layer]}, ratio))
         assert table.loc[layer, ratio] == ap.accuracy(alone, uneven_data, "validation")

@@ -128,6 +128,15 @@ def test_flip_and_crop_moves_and_mirrors_whole_images():
     assert torch.equal(moved[:, 0], moved[:, 1]), "channels move together"
 
 
+def test_flip_and_crop_draws_from_the_generator_alone(uneven_data):
+    moved = []
+    for seed in (1, 2):
+        state = torch.manual_seed(seed).get_state()
+        moved.append(flip_and_crop(uneven_data.train.images, torch.Generator().manual_seed(0)))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(*moved)
+
+
 def test_flip_and_crop_cuts_smaller_windows_too():
     image = torch.arange(1, 31, dtype=torch.uint8).view(1, 1, 5, 6).expand(300, 1, 5, 6)
     cut = flip_and_crop(image, torch.Generator().manual_seed(0), padding=0, size=(4, 3))
@@ -261,6 +270,19 @@ def test_a_teacher_computes_in_its_own_type():
     assert rough.dtype == torch.float32 and rough != whole and rough.item() == pytest.approx(whole.item(), rel=0.02)
 
 
+def test_the_weights_lie_as_the_network_computes_fastest_while_it_is_trained(tiny_data):
+    model, layouts = fresh(tiny_data), []
+    callbacks = [lambda network, _: layouts.append(network.conv2.weight.is_contiguous(memory_format=torch.channels_last))]
+    ap.train(model, tiny_data, 1, callbacks=callbacks, progress=False)
+    assert layouts == [True] and model.conv2.weight.is_contiguous()
+
+
+def test_batches_of_one_image_train(tiny_data):
+    model, few = fresh(tiny_data), tiny_data.subset(train=3, validation=1)
+    history = ap.train(model, few, 1, batch_size=1, progress=False)
+    assert history.loss.notna().all() and not torch.equal(model.fc2.weight, fresh(tiny_data).fc2.weight)
+
+
 @pytest.mark.parametrize("batch_size", [54, 27])
 def test_even_one_step_trains(tiny_data, batch_size):
     model = fresh(tiny_data)
@@ -316,9 +338,9 @@ def test_a_model_with_nothing_to_train_is_named(tiny_data):
 
 
 def test_progress_shows_loss_and_validation_accuracy(tiny_data, capsys):
-    ap.train(fresh(tiny_data), tiny_data, 1)
+    ap.train(fresh(tiny_data), tiny_data, 2, batch_size=20)
     bar = capsys.readouterr().err
-    assert "loss=" in bar and "validation=" in bar and "epoch 1/1" in bar
+    assert "loss=" in bar and "validation=" in bar and "epoch 2/2" in bar and "6/6" in bar
 
 
 def test_distillation_follows_its_formula():
