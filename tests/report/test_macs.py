@@ -30,6 +30,11 @@ class Product(nn.Module):
         return left @ right
 
 
+class Sum(nn.Module):
+    def forward(self, start, matrix, vector):
+        return torch.addmv(start, matrix, vector)
+
+
 class Blocks(nn.Module):
     def forward(self, left, right):
         return torch.addbmm(left.new_zeros(3, 5), left, right)
@@ -97,6 +102,7 @@ LAYERS = {  # network, what it is called with, MACs for one of N
     "lstm cell": (nn.LSTMCell(3, 4), zeros(3), 4 * 4 * (3 + 4)),
     "matrix and vector": (Product(), (zeros(4, 5), torch.zeros(5)), 4 * 5),
     "vectors": (Product(), (torch.zeros(6), torch.zeros(6)), 1),
+    "matrix and vector, added": (Sum(), (zeros(), zeros(5), torch.zeros(5)), 5),
     "blocks of matrices": (Blocks(), (zeros(3, 4), zeros(4, 5)), 3 * 4 * 5),
 }
 
@@ -129,6 +135,16 @@ def test_macs_of_the_article_net_by_hand():
         assert count_macs(model, example_inputs=torch.zeros(4, 3, 32, 32, dtype=dtype)) == macs
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])  # where tensors have shapes and no numbers
+def test_a_network_is_shown_one_image_where_it_is(device):
+    seen = []
+    model = nn.Conv2d(3, 5, (2, 3), dtype=torch.float64, device=device)
+    model.register_forward_pre_hook(lambda _, inputs: seen.append((*inputs, torch.is_grad_enabled())))
+    assert count_macs(model, (3, 8, 6)) == 5 * 7 * 4 * 3 * 2 * 3
+    ((image, with_gradients),) = seen
+    assert (image.shape, image.dtype, image.device.type) == ((1, 3, 8, 6), torch.float64, device) and not with_gradients
+
+
 def test_counting_leaves_the_switches_of_torch_as_they_were():
     backends = torch.backends
     for enabled in (False, True):
@@ -148,6 +164,11 @@ def test_what_there_is_no_count_for_is_named():
         count_macs(nn.Linear(3, 4))
     with pytest.raises(TypeError, match="got both"):
         count_macs(nn.Linear(3, 4), (3, 4, 4), example_inputs=torch.zeros(2, 3))
-    for nothing in (3, torch.tensor(1.0), torch.zeros(0, 3), ()):
-        with pytest.raises(ValueError, match="example_inputs must hold tensors"):
+    for nothing, shapes in {
+        "a number": (3, r"\[\]"),
+        "no dimension": (torch.tensor(1.0), r"\[\(\)\]"),
+        "no batch": ((torch.zeros(0, 3), 1), r"\[\(0, 3\)\]"),
+        "nothing": ((), r"\[\]"),
+    }.values():
+        with pytest.raises(ValueError, match=rf"example_inputs must hold tensors, .* got {shapes}$"):
             count_macs(nn.Identity(), example_inputs=nothing)
