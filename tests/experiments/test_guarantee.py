@@ -38,6 +38,13 @@ def test_the_search_grows_then_halves_and_ends_near_the_limit(limit):
     assert len(path) <= 10 + 3
 
 
+def test_the_ratios_are_tried_in_this_order():
+    assert [row["pruning_ratio"] for row in simulate(0.34)] == [0.1, 0.2, 0.3, 0.4, 0.35, 0.325]
+    assert [row["pruning_ratio"] for row in simulate(1.0, step=0.4)] == [0.4, 0.8, 0.975], "nearly all, and not further"
+    assert [row["pruning_ratio"] for row in simulate(0.0, step=0.2, tolerance=0.1)] == [0.2, 0.1]
+    assert [row["pruning_ratio"] for row in simulate(0.3, step=0.3, tolerance=0.3)] == [0.3, 0.6], "0.3 is within tolerance"
+
+
 def test_the_result_keeps_its_promise_and_tells_its_path(trained, tiny_data):
     found = ap.prune_with_guarantee(trained, tiny_data, 0.2, epochs=1, step=0.3, tolerance=0.1, progress=False)
     dense, left = (ap.accuracy(model, tiny_data, "validation") for model in (trained, found.model))

@@ -222,24 +222,31 @@ def test_an_interruption_calls_the_waiting_cells_off(tmp_path, tiny_model, tiny_
 
         def submit(self, *_):
             if len(self.given) == 2:
+                questions.append(next(tmp_path.iterdir()).name)
                 raise KeyboardInterrupt
             self.given.append(Future())
             return self.given[-1]
 
-    executor = Interrupted()
-    with pytest.raises(KeyboardInterrupt):
-        ap.sweep({"net": tiny_model}, tiny_data, seeds=[0, 1, 2], executor=executor, folder=tmp_path, progress=False)
-    assert all(future.cancelled() for future in executor.given) and not list(tmp_path.iterdir())
+    questions = []
+    for epochs in (0, 1):
+        executor = Interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            ap.sweep({"net": tiny_model}, tiny_data, seeds=[0, 1, 2], epochs=epochs, executor=executor, folder=tmp_path)
+        assert all(future.cancelled() for future in executor.given) and not list(tmp_path.iterdir())
+    assert len(set(questions)) == 2, "sweeps that share a folder do not take each other's question away"
 
 
-def test_progress_tells_what_was_reached(tiny_model, tiny_data, capsys):
-    ap.sweep({"net": tiny_model}, tiny_data, ["l1"], [0.25, 0.5])
+def test_progress_tells_what_was_reached(tmp_path, tiny_model, tiny_data, capsys):
+    ap.sweep({"net": tiny_model}, tiny_data, ["l1"], [0.25, 0.5], folder=tmp_path)
     shown = capsys.readouterr().err
     assert "2/2" in shown and "net-l1-0.5-local-0: " in shown and "%" in shown
+    ap.sweep({"net": tiny_model}, tiny_data, ["l1"], [0.5, 0.75], folder=tmp_path)
+    shown = capsys.readouterr().err
+    assert "0/2" not in shown and "1/2" in shown and "2/2" in shown, "what was finished before counts"
 
 
 def test_bad_input_is_named(tiny_model, tiny_data):
-    for repaired in (None, "yes", {"imagse": 3}, {"seed": 1}):
+    for repaired in (None, "yes", {"imagse": 3}, *({name: 1} for name in ("masked", "data", "dense", "seed"))):
         with pytest.raises(ValueError, match="repaired must be True, False or a dictionary with some of"):
             ap.sweep({"net": tiny_model}, tiny_data, repaired=repaired)
     with pytest.raises(ValueError, match="ratios must hold at least one value"):
