@@ -1,10 +1,16 @@
 """Networks that can be rebuilt from a few numbers, so that a pruned one can be stored and loaded without pickle."""
 
 import copy
+import warnings
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from ..data.images import ImageData
+
+CONV_CHANNELS, HIDDEN = (32, 64), 1024  # the article's
+MANY_WEIGHTS = 20_000_000  # in one layer: a dozen times the article's whole network
 
 
 class ArticleNet(nn.Module):
@@ -15,13 +21,14 @@ class ArticleNet(nn.Module):
 
     ``conv_channels``: output channels of the two convolutions. ``hidden``: neurons between the two linear layers.
     ``image_size``: height and width of the images in pixels, one number if they are equal; at least 16.
-    Raises ValueError if a width is below 1 or the images are too small for two convolutions and two poolings.
+    Raises ValueError if a width is below 1 or the images are too small for two convolutions and two poolings. A UserWarning
+    says so if large images bring more than 20 million weights into one layer.
     """
 
     def __init__(
         self,
-        conv_channels: tuple[int, int] = (32, 64),
-        hidden: int = 1024,
+        conv_channels: tuple[int, int] = CONV_CHANNELS,
+        hidden: int = HIDDEN,
         in_channels: int = 3,
         num_classes: int = 10,
         image_size: int | tuple[int, int] = 32,
@@ -41,11 +48,30 @@ class ArticleNet(nn.Module):
 
         self.image_size = [height, width]
         first, second = conv_channels
+        flat = second * _after_two(height) * _after_two(width)
+        if flat * hidden > MANY_WEIGHTS:
+            warnings.warn(
+                f"for images of {height}×{width} pixels, with hidden={hidden}, fc1 of ArticleNet has {flat * hidden:,} "
+                f"weights; make the images smaller, or hidden at most {max(1, MANY_WEIGHTS // flat)}",
+                stacklevel=2,
+            )
         self.conv1 = nn.Conv2d(in_channels, first, kernel_size=5)
         self.conv2 = nn.Conv2d(first, second, kernel_size=5)
         self.pool = nn.MaxPool2d(2)
-        self.fc1 = nn.Linear(second * _after_two(height) * _after_two(width), hidden)
+        self.fc1 = nn.Linear(flat, hidden)
         self.fc2 = nn.Linear(hidden, num_classes)
+
+    @classmethod
+    def for_data(cls, data: ImageData) -> "ArticleNet":
+        """A network with fresh weights for the images and classes of ``data``; for large images fewer are ``hidden``."""
+        channels, height, width = data.image_shape
+        flat = CONV_CHANNELS[1] * _after_two(height) * _after_two(width)
+        return cls(
+            hidden=min(HIDDEN, max(1, MANY_WEIGHTS // max(1, flat))),
+            in_channels=channels,
+            num_classes=len(data.class_names),
+            image_size=(height, width),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (N, in_channels, height, width) to class scores (N, num_classes)."""
@@ -112,6 +138,11 @@ class ResNet20(nn.Module):
         x = self.bn1(self.conv1(images)).relu()  # (N, 16, 32, 32)
         x = self.stage3(self.stage2(self.stage1(x)))  # (N, 64, 8, 8)
         return self.fc(x.mean(dim=(2, 3)))  # (N, 10)
+
+    @classmethod
+    def for_data(cls, data: ImageData) -> "ResNet20":
+        """A network with fresh weights for the images and classes of ``data``."""
+        return cls(in_channels=data.image_shape[0], num_classes=len(data.class_names))
 
     @property
     def architecture(self) -> dict:

@@ -99,7 +99,7 @@ def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
         wanted = str(name) if data_name is None else f"{name}-{data_name}"
         raise FileNotFoundError(
             f"no network {wanted!r}: neither a file nor one of the networks that ship with the package ({shipped}). "
-            "For other data, train one: train(ArticleNet(...), data)."
+            "For other data, dense_network(name, data) trains one."
         )
     try:
         with safe_open(path, framework="pt") as file:

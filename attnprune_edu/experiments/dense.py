@@ -1,0 +1,42 @@
+"""A trained network for the data in use: one that ships with the package, or one that is trained once and then kept."""
+
+import torch
+from torch import nn
+
+from ..data.images import ImageData, cache_folder
+from ..networks.models import ArticleNet, ResNet20
+from ..networks.training import train
+from ..report.checkpoints import PRETRAINED, load_model, save_model
+from ..report.macs import count_macs
+from .fingerprint import fingerprint
+
+NETWORKS = {"article-net": ArticleNet, "resnet20": ResNet20}
+MOST_EPOCHS = 20
+MOST_MACS = 3e12  # of all forward passes of a training: one to two minutes on two cores
+
+
+def dense_network(name: str, data: ImageData, *, progress: bool = True) -> nn.Module:
+    """Return the network called ``name`` (``"article-net"`` or ``"resnet20"``), trained on ``data``, in evaluation mode.
+
+    For CIFAR-10 and the embedded set it ships with the package. For any other data it is trained when it is first asked
+    for, within two minutes for images of 32×32 pixels, and kept in the cache folder; the same data, bit by bit, find it
+    there again. ``progress`` shows a bar meanwhile.
+
+    Raises ValueError for an unknown name, or images that are too small for the network.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"name must be one of {', '.join(map(repr, NETWORKS))}, got {name!r}")
+    if (PRETRAINED / f"{name}-{data.name}.safetensors").is_file():
+        return load_model(name, data.name)
+    path = cache_folder() / "networks" / f"{name}-{fingerprint(data)}.safetensors"
+    if not path.is_file():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = NETWORKS[name].for_data(data)
+        one_epoch = count_macs(model, data.image_shape) * len(data.train.labels)
+        epochs = min(MOST_EPOCHS, max(1, int(MOST_MACS / one_epoch)))
+        if progress:
+            print(f"No network ships for {data.name!r}: one is trained now, for {epochs} epochs, and kept in {path.parent}")
+        train(model, data, epochs, progress=progress)
+        save_model(model, path)
+    return load_model(path)
