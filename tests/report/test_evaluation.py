@@ -172,27 +172,6 @@ def test_a_table_by_hand(data, scripted_latency):
     assert set(full.select_dtypes(int).columns) == whole
 
 
-def test_the_story_is_measured_as_it_is_told(tiny_model, tiny_data, tmp_path):
-    """Nothing scripted: a dense, a masked and a removed network, in torch and in ONNX Runtime."""
-    masked = ap.mask(tiny_model, ap.keep_by_ratio(ap.importance(tiny_model), 0.5))
-    models = {"dense": tiny_model, "masked": masked, "removed": ap.remove(masked)}
-    table = ap.compare(models, tiny_data, rounds=2, batch_size=4)
-    assert table.params["masked"] == table.params["dense"] > table.params["removed"]
-    assert table.macs["masked"] == table.macs["dense"] > table.macs["removed"]
-    assert table.accuracy["masked"] == table.accuracy["removed"]
-    assert (table.latency_ms > 0).all() and (table.latency_iqr_ms >= 0).all()
-    for name, model in models.items():
-        assert table.params[name] == count_params(model)
-        assert table.bytes[name] == ap.save_model(model, tmp_path / name).stat().st_size
-    assert 4 + 6 + 10 < table.bytes["masked"] - table.bytes["dense"] < 500, "one byte for each channel's mask, and its name"
-
-    report = ap.evaluate(masked, tiny_data, rounds=2, engines=["onnx"], batch_sizes=[4])
-    for name in ("accuracy", "params", "macs", "bytes"):
-        assert getattr(report, name) == table[name]["masked"]
-    assert report.params > report.nonzero_params >= table.params["removed"]
-    assert (report.latency.loc["onnx", 4] > 0).all() and len(report.latency) == 1
-
-
 class Clock:
     """A clock that stands still but for the networks on it, which take as long as they are told."""
 
@@ -339,3 +318,24 @@ def test_more_outputs_than_classes_are_named(data):
     model[1].bias.data[40] = 1000
     with pytest.raises(ValueError, match="guesses must lie between 0 and 2, got 40"):
         ap.confusion(model, data)
+
+
+def test_the_story_is_measured_as_it_is_told(tiny_model, tiny_data, tmp_path):
+    """Nothing scripted: a dense, a masked and a removed network, in torch and in ONNX Runtime."""
+    masked = ap.mask(tiny_model, ap.keep_by_ratio(ap.importance(tiny_model), 0.5))
+    models = {"dense": tiny_model, "masked": masked, "removed": ap.remove(masked)}
+    table = ap.compare(models, tiny_data, rounds=2, batch_size=4)
+    assert table.params["masked"] == table.params["dense"] > table.params["removed"]
+    assert table.macs["masked"] == table.macs["dense"] > table.macs["removed"]
+    assert table.accuracy["masked"] == table.accuracy["removed"]
+    assert (table.latency_ms > 0).all() and (table.latency_iqr_ms >= 0).all()
+    for name, model in models.items():
+        assert table.params[name] == count_params(model)
+        assert table.bytes[name] == ap.save_model(model, tmp_path / name).stat().st_size
+    assert 4 + 6 + 10 < table.bytes["masked"] - table.bytes["dense"] < 500, "one byte for each channel's mask, and its name"
+
+    report = ap.evaluate(masked, tiny_data, rounds=2, engines=["onnx"], batch_sizes=[4])
+    for name in ("accuracy", "params", "macs", "bytes"):
+        assert getattr(report, name) == table[name]["masked"]
+    assert report.params > report.nonzero_params >= table.params["removed"]
+    assert (report.latency.loc["onnx", 4] > 0).all() and len(report.latency) == 1
