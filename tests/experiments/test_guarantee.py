@@ -114,7 +114,12 @@ def test_it_says_so_when_even_the_first_step_fails(trained, tiny_data, monkeypat
     monkeypatch.setattr(guarantee, "fine_tune", lambda model, *_, **__: torch.nn.init.zeros_(model.fc2.weight))
     found = ap.prune_with_guarantee(trained, tiny_data, 0.01, epochs=1, progress=False)
     assert not found.reached and found.pruning_ratio == 0
-    assert found.message.startswith("not reachable: even with 2.8% of the channels pruned") and "3 attempts" in found.message
+    dense, smallest = ap.accuracy(trained, tiny_data, "validation"), found.path.iloc[found.path.pruning_ratio.argmin()]
+    assert found.message == (
+        f"not reachable: even with {1 / 36:.1%} of the channels pruned the validation accuracy falls by "
+        f"{100 * (dense - smallest.validation_accuracy):.1f} points, more than 1.0. The network is unchanged (3 attempts). "
+        "Allow more loss or epochs."
+    )
     images = tiny_data.normalize(tiny_data.test.images)
     assert torch.equal(found.model(images), trained(images)) and found.model is not trained
 
@@ -170,6 +175,15 @@ def test_a_ratio_that_is_rounded_to_nothing_is_no_success(train_tiny, tiny_data,
     assert not found.reached and found.pruning_ratio == 0 and found.message.startswith("not reachable: even with 33.3%")
 
 
+def test_it_says_so_when_every_ratio_is_rounded_to_no_channel(train_tiny, tiny_data, monkeypatch):
+    small = train_tiny((3, 3), 3)
+    monkeypatch.setattr(guarantee, "fine_tune", lambda model, *_, **__: torch.nn.init.zeros_(model.fc2.weight))
+    found = ap.prune_with_guarantee(small, tiny_data, 0.01, step=0.1, tolerance=0.1)
+    assert found.message.startswith("nothing to prune: every ratio is rounded to no channel at all (1 attempts)")
+    assert (found.pruning_ratio, found.reached, len(found.path)) == (0, False, 1) and found.model is not small
+    assert torch.equal(found.model.fc2.weight, small.fc2.weight)
+
+
 def test_a_folder_of_another_search_is_refused(trained, tiny_data, tmp_path):
     how = {"epochs": 1, "step": 0.9, "tolerance": 0.5, "folder": tmp_path, "progress": False}
     ap.prune_with_guarantee(trained, tiny_data, 0.9, **how)
@@ -182,9 +196,11 @@ def test_a_folder_of_another_search_is_refused(trained, tiny_data, tmp_path):
     dimmed = dataclasses.replace(tiny_data, train=tiny_data.train._replace(images=tiny_data.train.images // 2))
     with pytest.raises(ValueError, match="holds another search: data differ"):
         ap.prune_with_guarantee(trained, dimmed, 0.9, **how)
-    for more in ({"criterion": lambda model: ap.importance(model, "l1")}, {"augment": None}, {"rewind": ap.Rewind(3)}):
-        with pytest.raises(ValueError, match=f"holds another search: {next(iter(more))} differ"):
-            ap.prune_with_guarantee(trained, tiny_data, 0.9, **how, **more)
+    changes = {"epochs": 2, "step": 0.8, "tolerance": 0.4, "scope": "global", "repaired": True, "removed": True, "seed": 1}
+    changes |= {"criterion": lambda model: ap.importance(model, "l1"), "augment": None, "rewind": ap.Rewind(3)}
+    for name, value in changes.items():
+        with pytest.raises(ValueError, match=f"holds another search: {name} differ"):
+            ap.prune_with_guarantee(trained, tiny_data, 0.9, **how | {name: value})
     ap.prune_with_guarantee(trained, tiny_data, np.float64(0.9), **how | {"progress": True})  # nothing that matters
 
 
@@ -196,8 +212,9 @@ def test_what_cannot_be_saved_is_refused_before_the_search(tiny_data, tmp_path):
 @pytest.mark.parametrize(
     ("number", "says"),
     [
-        ({"max_drop": 1.5}, "max_drop must lie between 0 and 1, got 1.5"),
-        ({"step": 1.5}, "step must be at least 0.001 and below 1, got 1.5"),
+        ({"max_drop": 0}, "max_drop must lie between 0 and 1, got 0"),
+        ({"max_drop": 1}, "max_drop must lie between 0 and 1, got 1"),
+        ({"step": 1}, "step must be at least 0.001 and below 1, got 1"),
         ({"tolerance": 1e-7}, "tolerance must be at least 0.001 and below 1, got 1e-07"),
     ],
 )
