@@ -138,15 +138,25 @@ def test_fpgm_sums_the_distances_between_filters():
     assert torch.allclose(ap.importance(norm_net(), "fpgm")["0"], torch.stack(brute), rtol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:input's size at dim=1 does not match num_features")
+class Affine(nn.Module):
+    """A normalisation of one's own, which has a scale and a shift, but no weight."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.gamma, self.beta = nn.Parameter(torch.rand(channels)), nn.Parameter(torch.rand(channels))
+
+    def forward(self, x):
+        return x * self.gamma[:, None, None] + self.beta[:, None, None]
+
+
 def test_bn_scale_needs_a_norm(tiny_model):
     model = norm_net()
     assert torch.equal(ap.importance(model, "bn_scale")["0"], model[1].weight.abs().detach())
     with pytest.raises(ValueError, match=r"\['conv1', 'conv2', 'fc1'\] have none.*ignored_layers"):
         ap.importance(tiny_model, "bn_scale")
-    without_scale = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    without_weight = nn.Sequential(nn.Conv2d(3, 4, 3), Affine(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
     with pytest.raises(ValueError, match=r"\['0'\] have none"):
-        ap.importance(without_scale, "bn_scale", example_inputs=torch.randn(2, 3, 16, 16))
+        ap.importance(without_weight, "bn_scale", example_inputs=torch.randn(2, 3, 16, 16))
 
 
 @two_networks

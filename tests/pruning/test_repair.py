@@ -200,8 +200,9 @@ def test_where_repair_would_cost_accuracy_the_network_comes_back_with_a_warning(
     data = labelled_by(masked, tiny_data)
     with pytest.warns(
         UserWarning, match=r"after the repair \d+ of 54 calibration images .* before it 54; masked is returned"
-    ):
+    ) as caught:
         same = ap.repair(masked, data)
+    assert caught[0].filename == __file__, "it points to the line that called"
     assert same is not masked
     assert all(torch.equal(tensor, same.state_dict()[name]) for name, tensor in masked.state_dict().items())
 

@@ -254,6 +254,8 @@ def test_a_theta_of_ones_own():
         ap.threshold_at(importance, {"a": 2.0})
     single = {"a": torch.tensor([0.9, 0.7])}
     assert ap.threshold_at(single, {"a": 0.7}).keep["a"].all(), "as `values >= 0.7` does"
+    with pytest.warns(UserWarning, match=r"theta would empty layer 'a' \(2 channels\); its most important channel stays"):
+        assert ap.threshold_at(single, {"a": 2.0}).keep["a"].tolist() == [True, False]
     with pytest.raises(TypeError, match=r"theta must be a dictionary .* got float"):
         ap.threshold_at(single, 0.7)
     with pytest.raises(ValueError, match="theta of 'a' must be a number, got NaN"):
