@@ -15,7 +15,7 @@ from attnprune_edu import _limits
 
 @pytest.fixture
 def control_groups(monkeypatch, tmp_path):
-    """A function (membership, **files) that lays out control groups as the kernel would; ``__`` in a name is ``/``."""
+    """A function (membership, {file: content}) that lays out control groups as the kernel would."""
 
     def lay_out(membership, files):
         (tmp_path / "membership").write_text(membership)
@@ -45,6 +45,7 @@ GIB = 2**30
         ("0::/a.slice/b\n", {"a.slice/b/cpu.max": "200000 100000", "a.slice/b/memory.max": f"{GIB}"}, 2, GIB),
         ("0::/a/b\n", {"a/b/cpu.max": "400000 100000", "a/cpu.max": "30000 10000", "a/memory.max": f"{GIB}"}, 3, GIB),
         ("0::/a\n", {"b/cpu.max": "100000 100000", "b/memory.max": "1"}, 8, math.inf),  # somebody else's
+        ("0::/\n", {"../cpu.max": "100000 100000", "../memory.max": "1"}, 8, math.inf),  # no control group
         ("0::/../../a\n", {"cpu.max": "200000 100000"}, 2, math.inf),  # seen from inside of a container
         (V1, {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8, math.inf),
         (
