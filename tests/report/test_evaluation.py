@@ -180,7 +180,7 @@ class Clock:
         monkeypatch.setattr(evaluation, "Timer", functools.partial(Timer, timer=lambda: self.seconds))
 
     def network(self, name, milliseconds):
-        """A network that takes as long as ``milliseconds`` says when it is handed the inputs and how often it was called."""
+        """A network that takes as long as ``milliseconds`` says of its inputs, and remembers in which state it was called."""
         return Timed(self, name, milliseconds)
 
     def turns(self):
@@ -195,7 +195,7 @@ class Timed(nn.Module):
         self.seen = []
 
     def forward(self, images):
-        self.clock.seconds += self.milliseconds(images, len(self.seen)) / 1000
+        self.clock.seconds += self.milliseconds(images) / 1000
         self.clock.calls.append(self.name)
         self.seen.append((images.clone(), self.training, torch.is_inference_mode_enabled(), torch.get_num_threads()))
         return images.mean(dim=(2, 3))
@@ -208,7 +208,7 @@ def clock(monkeypatch):
 
 def test_every_network_has_its_turn_in_each_round(data, clock):
     costs = {"quick": 0.03, "medium": 1.9, "slow": 400.0}
-    networks = {name: clock.network(name, lambda *_, cost=cost: cost) for name, cost in costs.items()}
+    networks = {name: clock.network(name, lambda images, cost=cost: cost) for name, cost in costs.items()}
     times = latency_ms(networks, data, batch_size=4, rounds=3)
     assert len(times) == 3 and list(times) == list(costs)
     for name, cost in costs.items():
@@ -221,7 +221,7 @@ def test_every_network_has_its_turn_in_each_round(data, clock):
 def test_latency_is_measured_in_the_layout_that_suits_the_network_best(data, clock, favourite):
     passes = {True: 0, False: 0}
 
-    def milliseconds(images, _):
+    def milliseconds(images):
         suits = images.is_contiguous(memory_format=favourite)
         passes[suits] += len(images) == 4  # others only ask whether the network takes a layout
         return (50 if passes[True] <= 8 else 3) if suits else 7
@@ -240,7 +240,7 @@ def test_latency_of_a_network_that_takes_one_layout_only(data):
 
 
 def test_latency_is_that_of_real_images_however_many_there_are(data, clock):
-    network, threads = clock.network("module", lambda *_: 100), torch.get_num_threads()
+    network, threads = clock.network("module", lambda images: 100), torch.get_num_threads()
     network.scale = nn.Parameter(torch.ones((), dtype=torch.float64))
     answered = []
     try:
