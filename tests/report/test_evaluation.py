@@ -180,7 +180,7 @@ class Clock:
         monkeypatch.setattr(evaluation, "Timer", functools.partial(Timer, timer=lambda: self.seconds))
 
     def network(self, name, milliseconds):
-        """A network that takes as long as ``milliseconds`` says of its inputs, and remembers in which state it was called."""
+        """A network that takes as long as ``milliseconds`` says of its inputs, and remembers how it was called."""
         return Timed(self, name, milliseconds)
 
     def turns(self):
