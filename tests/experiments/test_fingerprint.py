@@ -1,3 +1,4 @@
+import collections
 import dataclasses
 import enum
 import functools
@@ -54,9 +55,9 @@ def with_default(value):
     return lambda x=value: x
 
 
-def with_source(source):
+def with_source(source, name="made_up"):
     """The function ``f`` of a module with this source."""
-    module = {"__name__": "made_up"}
+    module = {"__name__": name}
     exec(source, module)
     return module["f"]
 
@@ -112,6 +113,15 @@ class Other(enum.Enum):
 @dataclasses.dataclass
 class Options:
     x: object
+
+
+class Items(list):
+    pass
+
+
+def with_member(member):
+    """A class that has no more than this."""
+    return type("Kind", (), {"member": member})
 
 
 class Holder:
@@ -203,6 +213,11 @@ DIFFERENT = {
     "what learns": (seeded(nn.Linear(2, 2)), frozen(seeded(nn.Linear(2, 2)))),
     "shared weights": (seeded(two()), tied(seeded(two()))),
     "hooks": (seeded(nn.Linear(2, 2)), hooked(seeded(nn.Linear(2, 2)))),
+    "lists of another class": (Items([1]), Items([2])),
+    "ordered dictionaries": (collections.OrderedDict(a=1), collections.OrderedDict(a=2)),
+    "cached properties": (with_member(functools.cached_property(adds(1))), with_member(functools.cached_property(adds(2)))),
+    "properties": (with_member(property(adds(1))), with_member(property(adds(2)))),
+    "static methods": (with_member(staticmethod(adds(1))), with_member(staticmethod(adds(2)))),
     "traced networks": (
         torch.fx.symbolic_trace(nn.Sequential(nn.ReLU())),
         torch.fx.symbolic_trace(nn.Sequential(nn.Tanh())),
@@ -227,6 +242,41 @@ def test_what_is_equal_has_the_same():
     assert fingerprint(torch.ones(3, dtype=torch.bfloat16)) == fingerprint(torch.ones(3, dtype=torch.bfloat16))
 
 
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_the_order_in_which_a_set_was_filled_does_not_matter(kind):
+    one, other = kind([0, 8]), kind([8, 0])
+    assert list(one) != list(other) and fingerprint(one) == fingerprint(other)
+
+
+def test_only_the_fields_of_a_dataclass_count():
+    options, used = Options(1), Options(1)
+    used.worked_out = 2
+    assert fingerprint(used) == fingerprint(options)
+
+
+def test_what_is_installed_counts_by_its_name_and_what_is_one_s_own_with_its_code(monkeypatch):
+    before = fingerprint([nn.functional.relu, collections.namedtuple]), fingerprint(two)
+    monkeypatch.setattr(nn.functional.relu, "__defaults__", (True,))
+    monkeypatch.setattr(collections.namedtuple, "__kwdefaults__", {})
+    assert fingerprint([nn.functional.relu, collections.namedtuple]) == before[0]
+    monkeypatch.setattr(two, "__code__", looped.__code__)
+    assert fingerprint(two) != before[1]
+
+
+def test_what_is_typed_into_a_session_counts_with_its_code(monkeypatch):
+    main, found = sys.modules["__main__"], []
+    for number in (1, 2):
+        function = with_source(f"def f(): return {number}", "__main__")
+        monkeypatch.setattr(main, "f", function, raising=False)
+        found.append(fingerprint(function))
+    assert found[0] != found[1]
+
+
+def test_where_a_module_lies_does_not_matter():
+    one, other = (with_source(f"__file__ = {name!r}\ndef f(): return __file__") for name in ("a.py", "b.py"))
+    assert fingerprint(one) == fingerprint(other)
+
+
 def test_a_mask_changes_it(tiny_model):
     masked = ap.mask(tiny_model, {"conv1": torch.tensor([True, True, True, False])})
     assert fingerprint(masked) != fingerprint(tiny_model)
@@ -240,6 +290,8 @@ def test_a_network_made_again_has_the_same(tiny_model):
     assert fingerprint(tiny_model.train()) == fingerprint(tiny_model.eval()), "the mode is no part of a network"
     assert fingerprint(hooked(seeded(two()))) == fingerprint(hooked(seeded(two())))
     assert fingerprint(looped()) == fingerprint(looped())
+    traced = [torch.fx.symbolic_trace(seeded(two())) for _ in range(2)]
+    assert fingerprint(traced[0]) == fingerprint(traced[1])
 
 
 @pytest.mark.parametrize(
