@@ -301,7 +301,8 @@ class Trace(TorchDispatchMode):
         alike = len({(one and one.dim, tensor.shape) for one, tensor in zip(known, tensors, strict=True)}) == 1
         if torch.Tag.pointwise not in func.tags or known[0] is None or not alike:
             return None
-        if self.flow.stays and any(one in self.flow.stays for label in known[0].labels for one in self.meaning[label]):
+        involved = {producer for one in known for label in one.labels for producer in self.meaning[label]}
+        if not self.flow.stays.keys().isdisjoint(involved):
             return None
         zeros = [leaf.new_zeros(1) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         positional, named = tree_unflatten(zeros, spec)
