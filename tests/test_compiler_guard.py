@@ -18,7 +18,11 @@ import torch
 from attnprune_edu.data.images import from_arrays
 from torch import _dynamo as held  # a reference from before
 
-found = {"stand-in": held is sys.modules["torch._dynamo"] is torch._dynamo, "torch came first": ap._limits._TORCH_CAME_FIRST}
+found = {
+    "stand-in": held is sys.modules["torch._dynamo"] is torch._dynamo,
+    "torch came first": ap._limits._TORCH_CAME_FIRST,
+    "threads were looked at": ap._limits.lower_threads.cache_info().currsize == 1,
+}
 
 images, labels = torch.randint(0, 256, (60, 16, 16, 3), dtype=torch.uint8).numpy(), torch.arange(60).numpy() % 3
 data = from_arrays(images, labels, images, labels, name="tiny")
@@ -79,7 +83,8 @@ def test_training_does_without_the_compiler_which_works_as_ever_when_it_is_asked
     code = SCRIPT.replace("TRIGGER", trigger)
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     found = json.loads(run.stdout)
-    assert found["stand-in"] and found["before"] == [] and not found["torch came first"]
+    assert found["threads were looked at"] and not found["torch came first"]
+    assert found["stand-in"] and found["before"] == []
     assert found["same"] and found["apart"] < 1e-5, "a step of Adam is 0.1; compiled, it rounds otherwise"
     assert found["followed"] == {"cos": True, "sin": False, "tan": False, "exp": True}
     assert all(found["one module"]), found["one module"]
