@@ -131,6 +131,7 @@ CHANGES = {
     "network": lambda data: {"models": {"net": a_network(1)}},
     "criterion": lambda data: {"criteria": {"l1": "l2"}},
     "ratio": lambda data: {"ratios": [0.5]},
+    "ratio, a little": lambda data: {"ratios": [0.25 + 1e-9]},
     "scope": lambda data: {"scopes": ["global"]},
     "seed": lambda data: {"seeds": [1]},
     "repair": lambda data: {"repaired": True},
