@@ -6,6 +6,7 @@ from .data.images import (
     Images as Images,
     load_data as load_data,
 )
+from .data.seeds import generator_for as generator_for
 from .experiments.dense import dense_network as dense_network
 from .experiments.guarantee import prune_with_guarantee as prune_with_guarantee
 from .experiments.results import load_results as load_results
