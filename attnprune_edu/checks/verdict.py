@@ -51,14 +51,17 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
         if answer is ...:
             return NOT_TRIED
         if isinstance(answer, str):
-            return wrong("this is one text in quotes, and the exercise asks for another kind of answer.")
+            try:
+                float(answer)
+            except ValueError:
+                return wrong("this is one text in quotes, and the exercise asks for another kind of answer.")
+            return wrong("this is a number in quotes, which makes it a text. Remove the quotes.")
         try:
             return check(answer)
         except Answered as end:
             return end.verdict
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError, OverflowError) as error:
-            kind = type(answer).__name__
-            return wrong(f"this is a {kind}, and the check cannot read it as an answer ({_first_line(error)}).")
+            return wrong(f"this is {a_kind(answer)}, and the check cannot read it as an answer ({_first_line(error)}).")
 
     return checked
 
@@ -66,8 +69,16 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
 def require_keep(answer) -> None:
     """End the check unless ``answer`` is a dictionary, as a ``keep`` is."""
     if not isinstance(answer, dict):
-        kind = type(answer).__name__
-        raise Answered(wrong(f"`keep` is a dictionary {{layer name: True where a channel stays}}, and this is a {kind}."))
+        layers = "{layer name: True where a channel stays}"
+        raise Answered(wrong(f"`keep` is a dictionary {layers}, and this is {a_kind(answer)}."))
+
+
+def number_of(answer) -> float:
+    """The one number that ``answer`` is. Anything else ends the check with what came."""
+    try:
+        return float(answer)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Answered(wrong(f"the answer is one number, and this is {a_kind(answer)}.")) from error
 
 
 def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
@@ -77,7 +88,7 @@ def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
     A function that returns ``...`` is not tried yet. Tensors are handed over as copies; changing them is pointed out.
     """
     if not callable(function):
-        raise Answered(wrong(f"hand over the function itself, without brackets; this is a {type(function).__name__}."))
+        raise Answered(wrong(f"hand over the function itself, without brackets; this is {a_kind(function)}."))
     copies = [value.clone() if isinstance(value, Tensor) else value for value in inputs]
     try:
         result = function(*copies)
@@ -90,11 +101,19 @@ def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
     if isinstance(result, int | float) and not isinstance(result, bool):
         result = torch.tensor(result)
     if not isinstance(result, Tensor):
-        raise Answered(wrong(f"your function returns a {type(result).__name__}; it should return a tensor."))
+        raise Answered(wrong(f"your function returns {a_kind(result)}; it should return a tensor."))
     for value, copy in zip(inputs, copies, strict=True):
         if isinstance(value, Tensor) and not value.equal(copy):
             raise Answered(wrong("your function changes the tensor it is given. Make a new one instead."))
     return result
+
+
+def a_kind(value) -> str:
+    """What kind of thing ``value`` is, with its article: "an int", "a Tensor"."""
+    if value is None:
+        return "None"
+    kind = type(value).__name__
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
 
 
 def _first_line(error: Exception) -> str:
