@@ -12,3 +12,7 @@ def main() -> int:
         print("      → Install it again with all it needs: pip install -e '.[lab]' (or: make clean lab)", file=sys.stderr)
         return 1
     return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

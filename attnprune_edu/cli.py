@@ -1,4 +1,4 @@
-"""The command ``attnprune-edu``: ``doctor`` looks this machine over, ``data`` downloads CIFAR-10."""
+"""The command ``attnprune-edu``: ``lesson`` copies lessons, ``data`` downloads CIFAR-10, ``doctor`` looks around here."""
 
 import argparse
 import sys
@@ -7,11 +7,31 @@ import sys
 def main(arguments: list[str] | None = None) -> int:
     """Run the command with ``arguments`` (default: those of the command line); return its exit status, 0 if all is well."""
     parser = argparse.ArgumentParser(prog="attnprune-edu", description="Helpers for the course on pruning with attention.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("doctor", help="check versions, data, networks and kernel, and say what to do")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    lesson = commands.add_parser("lesson", help="copy lessons into workbook/, where you may change what you like")
+    lesson.add_argument("lessons", nargs="*", metavar="NN", help="their numbers, such as 02; without any, all of them")
+    lesson.add_argument("--fresh", action="store_true", help="a clean copy; the one you had keeps a dated name beside it")
     commands.add_parser("data", help="download CIFAR-10 (170 MB) into the cache folder; run again to resume")
-    chosen = parser.parse_args(arguments).command
-    return {"doctor": _doctor, "data": _data}[chosen]()
+    commands.add_parser("doctor", help="check versions, data, networks and kernel, and say what to do")
+    chosen = vars(parser.parse_args(arguments))
+    command = chosen.pop("command")
+    if command is None:
+        parser.print_help()
+        return 0
+    return {"lesson": _lesson, "data": _data, "doctor": _doctor}[command](**chosen)
+
+
+def _lesson(lessons: list[str], fresh: bool) -> int:
+    from . import workbook
+
+    try:
+        for notebook, became in workbook.copy_lessons(lessons, fresh=fresh):
+            if lessons or became != workbook.AS_IT_WAS:
+                print(f"{notebook.relative_to(workbook.COURSE)}: {became}")
+    except (OSError, ValueError) as error:
+        print(f"attnprune-edu lesson: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _doctor() -> int:
