@@ -3,11 +3,15 @@
     python tools/notebooks.py [--execute] [NN_name ...]
     python tools/notebooks.py --html FOLDER [NN_name ...]     # run them, leave web pages, change no notebook
 
-What is stored must read well where nothing runs: progress bars and live widgets are left out, their still pictures stay.
+What is stored must read well where nothing runs: progress bars and live widgets are left out, their still pictures stay. A
+page needs no network: it holds its mathematics' typesetting (tools/page), and speaks of no controls that it has not.
 """
 
 import argparse
+import copy
+import itertools
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LESSONS, NOTEBOOKS = ROOT / "lessons", ROOT / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_TIMEOUT = 600  # seconds
+ABOUT_CONTROLS = re.compile(r"[^.?!\n]*\b(?:sliders?|arrow keys)\b[^.?!\n]*[.?!] ?")
+STILL = "(This page has a still picture; in JupyterLab, which `make lab` opens, it has controls.)"
 
 
 def write(lesson: Path, execute: bool) -> None:
@@ -44,9 +50,23 @@ def write_page(lesson: Path, folder: Path) -> None:
     """Run one lesson and write it as a web page into ``folder``."""
     notebook = jupytext.read(lesson)
     run(notebook, lesson.stem)
-    page, _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": lesson.stem}})
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{lesson.stem}.html").write_text(page, encoding="utf-8")
+    (folder / f"{lesson.stem}.html").write_text(as_page(notebook, lesson.stem), encoding="utf-8")
+
+
+def as_page(notebook: nbformat.NotebookNode, name: str) -> str:
+    """One web page of a notebook that was run, for a reader without a network."""
+    exporter = HTMLExporter(template_name="page", extra_template_basedirs=[str(ROOT / "tools")])
+    return exporter.from_notebook_node(without_controls(notebook), {"metadata": {"name": name}})[0]
+
+
+def without_controls(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy that says before each widget that it is a still picture, instead of how its controls are moved."""
+    notebook = copy.deepcopy(notebook)
+    for text, code in itertools.pairwise(notebook.cells):
+        if code.cell_type == "code" and "ap.widgets." in code.source:
+            text.source = f"{ABOUT_CONTROLS.sub('', text.source).rstrip()} {STILL}"
+    return notebook
 
 
 def run(notebook: nbformat.NotebookNode, name: str) -> None:
