@@ -37,6 +37,12 @@ def rising_and_falling(x):
     return few + x.exp()
 
 
+def twenty_then_thirty(x):
+    first = [x.exp() for _ in range(20)]
+    del first
+    return [x.exp() for _ in range(30)]
+
+
 X = torch.zeros(100)  # 400 bytes
 PASSES = {  # forward pass, what it is called with, numbers of four bytes at its peak
     "nothing": (lambda x: x, X, 100),
@@ -47,7 +53,7 @@ PASSES = {  # forward pass, what it is called with, numbers of four bytes at its
     "what is forgotten is free again": (ten_in_a_row, X, 100 + 2 * 100),
     "what is held is not": (lambda x: [x.exp() for _ in range(10)], X, 100 + 10 * 100),
     "the peak is not at the end": (rising_and_falling, X, 100 + 1000 + 1),
-    "a place that was free is taken again": (lambda x: (x.exp().sum(), x.exp(), x.exp()), X.repeat(100), 30_001),
+    "places that are free again are taken again": (twenty_then_thirty, X, 100 + 30 * 100),
     "a number is no tensor": (lambda x: x * x.sum().item(), X, 200),
     "another type": (lambda x: x.double(), X, 100 + 2 * 100),
     "several results": (lambda x: x.view(10, 10).max(dim=1), X, 100 + 10 + 2 * 10),  # places in eight bytes each
