@@ -81,9 +81,8 @@ def number_of(answer) -> float:
         raise Answered(wrong(f"the answer is one number, and this is {a_kind(answer)}.")) from error
 
 
-def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
-    """What the reader's ``function`` makes of ``inputs``: a tensor, or a number made one.
-    Anything else ends the check with what is amiss.
+def returned_by(function: Callable, *inputs):
+    """What the reader's ``function`` makes of ``inputs``. If it cannot be called, stops or returns nothing, the check ends.
 
     A function that returns ``...`` is not tried yet. Tensors are handed over as copies; changing them is pointed out.
     """
@@ -93,18 +92,27 @@ def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
     try:
         result = function(*copies)
     except Exception as error:  # whatever the reader's code may raise
-        raise Answered(wrong(f"your function stops with {type(error).__name__}: {_first_line(error)}")) from error
+        power = ". In Python a power is written with `**`" if "for ^:" in str(error) else ""
+        raise Answered(wrong(f"your function stops with {type(error).__name__}: {_first_line(error)}{power}")) from error
     if result is ...:
         raise Answered(NOT_TRIED)
     if result is None:
         raise Answered(wrong("your function returns nothing. Does it end with `return`?"))
+    for value, copy in zip(inputs, copies, strict=True):
+        if isinstance(value, Tensor) and not value.equal(copy):
+            raise Answered(wrong("your function changes the tensor it is given. Make a new one instead."))
+    return result
+
+
+def result_of(function: Callable[..., Tensor], *inputs) -> Tensor:
+    """What the reader's ``function`` makes of ``inputs``: a tensor, or a number made one.
+    Anything else ends the check with what is amiss, as in ``returned_by``.
+    """
+    result = returned_by(function, *inputs)
     if isinstance(result, int | float) and not isinstance(result, bool):
         result = torch.tensor(result)
     if not isinstance(result, Tensor):
         raise Answered(wrong(f"your function returns {a_kind(result)}; it should return a tensor."))
-    for value, copy in zip(inputs, copies, strict=True):
-        if isinstance(value, Tensor) and not value.equal(copy):
-            raise Answered(wrong("your function changes the tensor it is given. Make a new one instead."))
     return result
 
 
