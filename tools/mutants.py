@@ -46,13 +46,12 @@ COPIED = ("attnprune_edu", "tests", "pyproject.toml")
 MUTATED = ["networks/training.py", *(f"{floor}/[!_]*.py" for floor in ("pruning", "report", "experiments"))]
 MODULES = [str(path.relative_to(ROOT)) for pattern in MUTATED for path in sorted((ROOT / "attnprune_edu").glob(pattern))]
 # What a module's tests are, where it is not the file of the same name: arguments for pytest.
-SWEEP = "tests/experiments/test_sweep.py"
 GROUPS = "tests/pruning/test_groups_and_sensitivity.py"
-SLOW = ("processes_side_by_side", "dask_cluster", "killed_sweep")
+IN_ONE_PROCESS = "not processes_side_by_side and not dask_cluster and not killed_sweep"
 TESTS = {
     "attnprune_edu/experiments/fingerprint.py": "tests/experiments/test_fingerprint.py -k 'not another_process'",
     "attnprune_edu/experiments/sensitivity.py": f"tests/experiments/test_sensitivity.py {GROUPS}",
-    "attnprune_edu/experiments/sweep.py": f"{SWEEP} -k 'not ({' or '.join(SLOW)})'",
+    "attnprune_edu/experiments/sweep.py": f"tests/experiments/test_sweep.py -k '{IN_ONE_PROCESS}'",
     "attnprune_edu/pruning/cutting.py": "tests/pruning/test_removal.py tests/pruning/test_any_network.py",
     "attnprune_edu/pruning/groups.py": f"{GROUPS} tests/pruning/test_any_network.py",
     "attnprune_edu/pruning/guest.py": "tests/pruning/test_any_network.py tests/pruning/test_importance.py",
@@ -143,9 +142,8 @@ def trials_of(module: str, tests: list[str], folder: Path, seed: int) -> Iterato
     files = [folder / "tests/conftest.py", *(folder / argument.split("::")[0] for argument in tests)]
     texts = [*tests, *(path.read_text(encoding="utf-8") for path in files if path.is_file())]
     for source in itertools.chain([original], mutants_of(original, seed)):
-        yield Trial(
-            module, original, source, tests, hashlib.sha256("\0".join([module, source, *texts]).encode()).hexdigest()[:16]
-        )
+        digest = hashlib.sha256("\0".join([module, source, *texts]).encode())
+        yield Trial(module, original, source, tests, digest.hexdigest()[:16])
 
 
 def work(trial: Trial, folder: Path) -> None:
@@ -228,6 +226,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=psutil.cpu_count(logical=False) or 1, help="processes side by side")
     parser.add_argument("--tests", help="arguments for pytest, in place of the module's usual tests")
     options = parser.parse_args()
+    if unknown := [module for module in options.modules if not (ROOT / module).is_file()]:
+        parser.error(f"MODULE must be a file of the library, such as {MODULES[0]}, got {unknown[0]}")
 
     load_libraries()
     KEPT.mkdir(parents=True, exist_ok=True)
