@@ -1,3 +1,4 @@
+import copy
 import math
 from contextlib import nullcontext
 
@@ -54,6 +55,7 @@ def test_any_network_computes_the_same_without_its_silent_channels(name):
     assert ap.count_params(small) < 0.35 * ap.count_params(model)
     for layer, stays in masks_of(masked).items():
         assert len(small.get_submodule(layer).weight) == stays.sum(), layer
+    assert all(len(n.running_mean) == n.num_features for n in small.modules() if isinstance(n, nn.BatchNorm2d))
     assert small(images).shape == (4, 10) and not [p for p in small.parameters() if not p.requires_grad]
 
 
@@ -135,6 +137,23 @@ def test_one_image_is_enough_to_follow_a_network_that_also_runs_without_a_batch(
     with torch.no_grad():
         assert (masked(images) - small(images)).abs().max() < 1e-5
     assert small[0].out_channels == 2 and small[3].in_features == 2 * 36
+
+
+@pytest.mark.parametrize("size", [None, (9, 7)])
+def test_inputs_are_tried_or_those_that_are_handed_over_taken(size):
+    """Also by a deep copy, of which nothing is known yet."""
+    torch.manual_seed(0)
+
+    def forward(net, x):
+        assert size in (None, x.shape[2:]), "nothing else is taken"
+        return net.head(net.conv(x).relu().mean((2, 3)))
+
+    model, images = Network(forward, conv=nn.Conv2d(3, 4, 3), head=nn.Linear(4, 3)).eval(), torch.randn(2, 3, 9, 7)
+    inputs = None if size is None else images
+    masked = copy.deepcopy(ap.mask(model, {"conv": torch.tensor([True, False, True, True])}, example_inputs=inputs))
+    small = ap.remove(masked, inputs)
+    with torch.no_grad():
+        assert small.conv.out_channels == 3 and torch.allclose(small(images), masked(images), atol=1e-5)
 
 
 def test_grouped_convolutions_keep_their_channels():
