@@ -11,6 +11,9 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import attnprune_edu as ap
+import course
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -87,4 +90,18 @@ def test_what_binder_runs_is_there_and_can_be_executed():
     script = ROOT / "postBuild"
     assert script.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", script], check=True)
-    assert "attnprune-edu data" in script.read_text(encoding="utf-8")
+    assert {"attnprune-edu data", "attnprune-edu lesson"} <= set(
+        re.findall(r"attnprune-edu \w+", script.read_text(encoding="utf-8"))
+    )
+
+
+def test_binder_opens_what_make_lab_opens():
+    link = re.search(
+        r"https://mybinder\.org/v2/gh/\S+?/main\?urlpath=([^)]+)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    assert f"/{link[1]}" == course.FIRST_PAGE
+
+
+def test_what_is_cited_is_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == ap.__version__ and citation["license"] == PROJECT["license"].split(" AND ")

@@ -1,10 +1,13 @@
 import re
 
+import pytest
 from conftest import ROOT
 
 import attnprune_edu as ap
+import course
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MORE = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_story_runs_as_the_readme_tells_it(monkeypatch):
@@ -22,10 +25,10 @@ def test_the_story_runs_as_the_readme_tells_it(monkeypatch):
     )
 
 
-def test_the_sweep_runs_as_the_readme_tells_it(monkeypatch, tmp_path):
+def test_the_sweep_runs_as_it_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("ATTNPRUNE_DATA", "shapes")
     monkeypatch.chdir(tmp_path)
-    code = next(block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "ap.sweep" in block)
+    code = next(block for block in re.findall(r"```python\n(.*?)```", MORE, flags=re.DOTALL) if "ap.sweep" in block)
     for long, short in {
         '["l1", "attention"]': '["l1"]',
         "[0.3, 0.5, 0.7]": "[0.5]",
@@ -39,20 +42,37 @@ def test_the_sweep_runs_as_the_readme_tells_it(monkeypatch, tmp_path):
     assert len(told["table"]) == len(list((tmp_path / "my-sweep").iterdir())) == 1
 
 
-def test_a_network_of_ones_own_is_cut_as_the_readme_tells_it():
+def test_a_network_of_ones_own_is_cut_as_it_is_told():
     told = {}
     exec(
-        next(block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "ap.unprunable" in block),
+        next(block for block in re.findall(r"```python\n(.*?)```", MORE, flags=re.DOTALL) if "ap.unprunable" in block),
         told,
     )
     assert ap.count_params(told["small"]) < 0.9 * ap.count_params(told["net"])
     assert "'features.0.2' mixes channels" in ap.unprunable(told["net"], told["images"])["features.0.0"]
 
 
-def test_every_file_the_readme_links_to_exists():
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith(("http", "mailto"))]
-    assert links
-    assert not [link for link in links if not (ROOT / link).exists()]
+def headings(text):
+    """The anchors that a code host gives the headings of a page."""
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)", text, re.M)}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"])
+def test_what_a_page_links_to_exists(page):
+    path = ROOT / page
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")) if not link.startswith("http")]
+    for link in links:
+        file, _, place = link.partition("#")
+        target = (path.parent / file) if file else path
+        assert target.exists(), link
+        assert not place or place in headings(target.read_text(encoding="utf-8")), link
+    assert links or page == "CONTRIBUTING.md"
+
+
+def test_the_readme_names_every_lesson_and_steps_that_there_are():
+    assert set(re.findall(r"\(lessons/(\w+)\.md\)", README)) == {path.stem for path in (ROOT / "lessons").glob("*.md")}
+    steps = re.findall(r"`(?:make|python3 course\.py|py course\.py) (\w+)`", README)
+    assert {"lab", "test", "data", "demo"} <= set(steps) <= set(course.STEPS)
 
 
 def test_every_public_name_exists_and_has_a_docstring():
