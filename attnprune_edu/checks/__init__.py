@@ -11,14 +11,13 @@ from .lesson_03 import keep_for_budget, stay_above_the_mean, theta_of_ratio
 from .lesson_04 import recall_by_hand, recall_of_each_class, validation_split
 from .lesson_05 import mask_by_hand, safe_ratio, weight_after_a_step
 from .lesson_06 import cubic_schedule, left_after_stage_three, ridge_by_hand
-from .lesson_07 import columns_behind_flatten, overall_speedup, params_of_cut_conv
+from .lesson_07 import overall_speedup, params_of_cut_conv, removal_by_hand
 from .lesson_08 import images_for_half_a_point, interval_of_difference, what_the_article_reports
 from .verdict import Verdict
 
 __all__ = [
     "Verdict",
     "channels_left",
-    "columns_behind_flatten",
     "cubic_schedule",
     "images_for_half_a_point",
     "interval_of_difference",
@@ -33,6 +32,7 @@ __all__ = [
     "recall_by_hand",
     "recall_of_each_class",
     "removable_neurons",
+    "removal_by_hand",
     "ridge_by_hand",
     "safe_ratio",
     "score_by_hand",

@@ -1,15 +1,17 @@
 """Checks of lesson 07, smaller and faster."""
 
-import torch
-from torch import Tensor
+import copy
 
-from .verdict import Verdict, close_to, exercise, result_of, right, wrong
+import torch
+from torch import Tensor, nn
+
+from .verdict import Verdict, a_kind, close_to, exercise, number_of, returned_by, right, wrong
 
 
 @exercise
 def params_of_cut_conv(answer) -> Verdict:
     """conv1 keeps 8 of 32 channels, conv2 16 of 64, kernels 5×5: how many parameters has conv2 afterwards?"""
-    answer = float(answer)
+    answer = number_of(answer)
     if answer == 16 * 8 * 25 + 16:
         return right("a quarter of the filters with a quarter of the inputs: a sixteenth of the weights is left.")
     if answer == 16 * 8 * 25:
@@ -28,6 +30,8 @@ def params_of_cut_conv(answer) -> Verdict:
         return wrong("a sixteenth is right for the weights. A bias belongs to a filter, and a quarter of the filters stay.")
     if answer in (16 * 8 * 25 + biases for biases in (1, 8, 64, 16 * 8)):
         return wrong("the weights are right. Of the biases there is one for each filter of conv2 that stays.")
+    if answer in (16 * 25 + 16, 16 * 25):
+        return wrong("the inputs are missing: a filter has 5 · 5 weights for each of the channels that it reads.")
     if answer in (16 * 8 * 5 + 16, 16 * 8 * 5):
         return wrong("a kernel has two sides, so it holds 5 · 5 weights.")
     if answer in (16 * 8 + 16, 16 * 8):
@@ -50,73 +54,145 @@ def params_of_cut_conv(answer) -> Verdict:
 
 
 @exercise
-def columns_behind_flatten(function) -> Verdict:
-    """A function (keep (channels,), positions) → bool (channels · positions,), True for the columns that stay."""
-    # The first sizes tell the slips apart; the others find a rule that fits only these.
-    for stays, positions in (([1, 0, 1], 4), ([1, 0, 1, 1], 4), ([0, 1, 1, 0, 0], 1), ([0, 1, 1, 0, 1, 0], 25)):
-        keep = torch.tensor(stays, dtype=torch.bool)
-        if problem := _amiss(result_of(function, keep, positions), keep, positions):
+def removal_by_hand(function) -> Verdict:
+    """A function (Sequential, keep1, keep2) → a smaller Sequential that computes the same as with silent channels."""
+    # The second network finds a cut that fits only the sizes, the kernel or the padding of the first.
+    for stays1, stays2, size, kernel in (
+        ([0, 1, 1, 0, 1, 1, 1], [1, 0, 1, 1], (20, 20), {"kernel_size": 5}),
+        ([1, 0, 0, 1, 0], [0, 1, 1, 0, 1, 0, 0, 1], (12, 8), {"kernel_size": 3, "padding": 1}),
+    ):
+        keep1, keep2 = torch.tensor(stays1, dtype=torch.bool), torch.tensor(stays2, dtype=torch.bool)
+        network, images = _example(len(keep1), len(keep2), size, kernel)
+        given = copy.deepcopy(network)
+        small = returned_by(function, given, keep1, keep2)
+        if problem := _no_network(small, given, network) or _wrong_tensor(small, given, keep1, keep2):
             return wrong(problem)
-    return right("only a flatten needs this. Between two convolutions, one channel out is one channel in.")
+        if problem := _wrong_answers(small, given, {0: keep1, 3: keep2}, images):
+            return wrong(f"step 4 of 4: all weights are right, but {problem}")
+    return right("that is what `ap.remove` does, for any network that it can follow.")
 
 
-def _amiss(result: Tensor, keep: Tensor, positions: int) -> str | None:
-    """The misconception behind the ``result``; None if it is right."""
-    columns = keep.repeat_interleave(positions)
-    if result.dtype == torch.bool and result.equal(columns):
-        return None
+def _example(first: int, second: int, size: tuple[int, int], kernel: dict) -> tuple[nn.Sequential, Tensor]:
+    """A network as the exercise hands it over, and images for it."""
+    with torch.random.fork_rng():  # what the reader draws later does not depend on the check
+        torch.manual_seed(0)
+        images = torch.randn(4, 3, *size)
+        layers = [nn.Conv2d(3, first, **kernel), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [nn.Conv2d(first, second, **kernel), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+        features = nn.Sequential(*layers)(images).shape[1]
+        return nn.Sequential(*layers, nn.Linear(features, 10)), images
 
-    def equals(value):
-        return result.shape == value.shape and result.equal(value.to(result.dtype))
 
-    size = f"({len(columns)},)"
-    if result.ndim == 0 and result == columns.sum():
-        return "that is how many columns stay. Which ones?"
-    if result.dtype != torch.bool:
-        if result.flatten().equal(columns.nonzero().flatten().to(result.dtype)):
-            return "these are the numbers of the columns that stay. Return True or False for each column."
-        if result.flatten().equal(keep.nonzero().flatten().to(result.dtype)):
-            return "these are the numbers of the channels that stay. Return True or False for each column."
-        return f"the result is of type {result.dtype}; it should be torch.bool, True where a column stays."
-    if equals(columns.view(len(keep), positions)):
-        return f"a row for each channel is right, but the linear layer sees no rows. Flatten it to the shape {size}."
-    if equals(keep.expand(positions, -1)):
-        return "a row for each position? Make a row for each channel, and flatten it."
-    if equals(keep):
-        return f"this is `keep` unchanged. From each channel the linear layer reads {positions} numbers, not one."
-    if equals(columns[columns]):
-        return "these are only the columns that stay. Return True or False for all of them."
-    if equals(keep.repeat_interleave(positions**2)):
-        return "`positions` is already the number of pixels of a channel. Do not square it."
-    if equals(keep.repeat_interleave(len(keep))):
-        return "you repeat each entry as often as there are channels. Repeat it `positions` times."
-    if result.shape != columns.shape:
-        return f"the result has the shape {tuple(result.shape)}; for {len(keep)} · {positions} columns it should be {size}."
-    misconceptions = [
-        (keep.repeat(positions), "you repeat all of `keep`. After the flatten, all pixels of channel 0 come first."),
-        (~columns, "these are the columns that go. True means that a column stays."),
-        (
-            ~keep.repeat(positions),
-            "True means that a column stays. And after the flatten, all pixels of channel 0 come first.",
-        ),
-        (
-            columns.sort(descending=True).values,
-            "as many as should stay, but the first ones. `keep` says which channels stay.",
-        ),
-        (torch.ones_like(columns), "every column stays. Those of a channel that is gone should go."),
+def _no_network(small, given: nn.Sequential, network: nn.Sequential) -> str | None:
+    """Why ``small`` is no network to look at, or what became of the ``given`` one, a copy of ``network``; or None."""
+    if small is given:
+        return "you return `network` itself. Make a copy, cut that and return it: `copy.deepcopy(network)`."
+    before, after = network.state_dict(), given.state_dict()
+    if any(not value.equal(after[name]) for name, value in before.items()):
+        return "your function changes the network that it is given. Make a copy first: `copy.deepcopy(network)`."
+    if not isinstance(small, nn.Sequential):
+        return f"your function returns {a_kind(small)}; it should return a Sequential."
+    kinds, wanted = (", ".join(type(layer).__name__ for layer in layers) for layers in (small, network))
+    if kinds != wanted:
+        return f"the small network should have the same layers, {wanted}; yours has {kinds or 'none'}."
+    return None
+
+
+def _wrong_tensor(small: nn.Sequential, given: nn.Sequential, keep1: Tensor, keep2: Tensor) -> str | None:
+    """What is amiss in the first of three steps, a layer each, that is not right; None if all are."""
+    first, second, linear = ((layer.weight.detach(), layer.bias.detach()) for layer in (given[0], given[3], given[7]))
+    w1, w2, w3 = first[0], second[0], linear[0]
+    positions = w3.shape[1] // len(keep2)
+    columns = keep2.repeat_interleave(positions)
+    of_second = [
+        (w2, "still has all its filters, and each reads all channels of the first."),
+        (w2[keep2], "has the right filters, but they still read all channels of the first."),
+        (w2[:, keep1], "reads the right channels, but still has all its filters."),
+        (w2[keep2][:, ~keep1], "reads the channels of the first that go."),
+        (w2[~keep2][:, keep1], "has the filters that go. True means that a channel stays."),
+        (w2[keep2][:, : int(keep1.sum())], "reads as many channels as it should, but the first ones."),
     ]
-    for value, message in misconceptions:
-        if equals(value):
+    of_linear = [
+        (w3, "still reads all its columns. Which of them come from channels that are gone?"),
+        (w3[:, ~columns], "reads the columns that go. True means that a channel stays."),
+        (w3[:, keep2.repeat(positions)], "repeats all of `keep2`; the flatten writes all of channel 0 first."),
+        (w3[:, : int(columns.sum())], "reads as many columns as it should, but the first ones."),
+        (w3[:, : len(keep2)][:, keep2], f"has one column of each channel; the flatten writes {positions} of each."),
+    ]
+    steps = [
+        (0, "weight", w1[keep1], _slips(w1, keep1, "filters")),
+        (0, "bias", first[1][keep1], _slips(first[1], keep1, "biases")),
+        (3, "weight", w2[keep2][:, keep1], of_second),
+        (3, "bias", second[1][keep2], _slips(second[1], keep2, "biases")),
+        (7, "weight", w3[:, columns], of_linear),
+        (7, "bias", linear[1], []),
+    ]
+    names = {
+        0: "step 1 of 4: the first convolution",
+        3: "step 2 of 4: the second convolution",
+        7: "step 3 of 4: the linear layer",
+    }
+    for place, what, wanted, slips in steps:
+        value = getattr(small[place], what)
+        if problem := _slip_behind(value, wanted, slips, what):
+            return f"{names[place]} {problem}"
+        if value.data_ptr() == getattr(given[place], what).data_ptr():
+            return f"{names[place]} shares its {what} with `network`, so training one would change the other. Clone it."
+    return None
+
+
+def _slips(values: Tensor, keep: Tensor, what: str) -> list[tuple[Tensor, str]]:
+    """What may have been made of ``values``, one a channel in their first dimension, in place of ``values[keep]``."""
+    silent = values.clone()
+    silent[~keep] = 0
+    return [
+        (values, f"still has all its {what}."),
+        (values[~keep], f"has the {what} that go. True means that a channel stays."),
+        (values[: int(keep.sum())], f"has as many {what} as should stay, but the first ones."),
+        (silent, f"has all its {what}, some of them zero. Cut those out."),
+    ]
+
+
+def _slip_behind(value: Tensor | None, wanted: Tensor, slips: list[tuple[Tensor, str]], what: str) -> str | None:
+    """Which of the ``slips`` led to ``value``; None if it is as ``wanted``."""
+    if value is None:
+        return f"has lost its {what}."
+    if value.shape == wanted.shape and value.equal(wanted):
+        return None
+    for other, message in slips:
+        if value.shape == other.shape and value.equal(other):
             return message
-    first = int((result != columns).nonzero()[0])
-    channel, fate = first // positions, "stays" if columns[first] else "goes"
-    return f"with positions = {positions}, column {first} belongs to channel {channel}, which {fate}."
+    if value.shape != wanted.shape:
+        return f"has a {what} of the shape {tuple(value.shape)}; it should be {tuple(wanted.shape)}."
+    return f"has a {what} of the right shape, but its numbers are not those of the channels that stay."
+
+
+def _wrong_answers(small: nn.Sequential, given: nn.Sequential, keep: dict[int, Tensor], images: Tensor) -> str | None:
+    """Why the network does not compute with its weights what the large one does with silent channels; None if it does."""
+    for place in (0, 2, 3, 5):
+        for setting in ("kernel_size", "stride", "padding", "dilation"):
+            had, has = (getattr(network[place], setting) for network in (given, small))
+            if had != has:
+                return f"layer {place}, a {type(given[place]).__name__}, had {setting}={had} and now has {has}."
+    rows, columns = small[3].weight.shape[:2]
+    sizes = {(0, "out_channels"): columns, (3, "in_channels"): columns, (3, "out_channels"): rows}
+    for (place, size), wanted in (sizes | {(7, "in_features"): small[7].weight.shape[1]}).items():
+        if (has := getattr(small[place], size)) != wanted:
+            return f"`small[{place}].{size}` says {has}, and the weight has {wanted}."
+    silent = copy.deepcopy(given)
+    with torch.no_grad():
+        for place, stays in keep.items():
+            silent[place].weight[~stays] = 0
+            silent[place].bias[~stays] = 0
+        if not torch.allclose(small(images), silent(images), atol=1e-4):
+            return "the answers are not those of the network with silent channels."
+    return None
 
 
 @exercise
 def overall_speedup(answer) -> Verdict:
     """A layer takes 80 % of the time and becomes 4 times as fast: how many times as fast is the network?"""
-    answer = float(answer)
+    answer = number_of(answer)
     close = close_to(answer, 0.005)
     if close(2.5):
         return right("even if the layer took no time at all, the network would be only 5 times as fast.")
@@ -130,6 +206,8 @@ def overall_speedup(answer) -> Verdict:
         return wrong(
             "you count only one of two parts. If the time before is 1, the layer takes 0.2 now, and so does the rest."
         )
+    if close(0.2) or close(20):
+        return wrong("that is the time of one part, the layer or the rest. Both are needed, one after the other.")
     if close(0.4) or close(40):
         return wrong("that is the time that is left. How many times does it fit into the time before?")
     if close(0.6) or close(60):
