@@ -158,6 +158,14 @@ def test_an_interrupted_search_goes_on_where_it_was(trained, tiny_data, tmp_path
     assert len(calls) == count
 
 
+def test_a_search_that_found_nothing_yet_goes_on_too(trained, tiny_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(guarantee, "fine_tune", lambda model, *_, **__: torch.nn.init.zeros_(model.fc2.weight))
+    first, again = (
+        ap.prune_with_guarantee(trained, tiny_data, 0.01, step=0.5, tolerance=0.3, folder=tmp_path) for _ in range(2)
+    )
+    assert not first.reached and len(first.path) == 2 and again.path.equals(first.path)
+
+
 def test_a_ratio_that_is_rounded_to_nothing_is_no_success(train_tiny, tiny_data, monkeypatch):
     """One of three channels is the least that can go, and it is too much."""
     small = train_tiny((3, 3), 3)

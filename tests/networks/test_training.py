@@ -105,7 +105,9 @@ def test_test_images_are_never_looked_at(tiny_data):
 
 def test_batches_hold_every_image_once_with_its_label(tiny_data):
     tagged = ap.Images(torch.arange(25, dtype=torch.uint8)[:, None, None, None].expand(25, 3, 16, 16), torch.arange(25))
+    state = torch.get_rng_state()
     parts = list(batches(tagged, 10, torch.Generator().manual_seed(0)))
+    assert torch.equal(torch.get_rng_state(), state), "the generator that is handed over draws the order"
     assert [len(labels) for _, labels in parts] == [10, 10, 5]
     labels = torch.cat([labels for _, labels in parts])
     assert labels.sort().values.tolist() == list(range(25)) and labels.tolist() != list(range(25))
@@ -338,9 +340,10 @@ def test_a_model_with_nothing_to_train_is_named(tiny_data):
 
 
 def test_progress_shows_loss_and_validation_accuracy(tiny_data, capsys):
-    ap.train(fresh(tiny_data), tiny_data, 2, batch_size=20)
+    last = ap.train(fresh(tiny_data), tiny_data, 2, batch_size=20).iloc[-1]
     bar = capsys.readouterr().err
-    assert "loss=" in bar and "validation=" in bar and "epoch 2/2" in bar and "6/6" in bar
+    assert f"loss={last.loss:.3f}, validation={last.validation_accuracy:.1%}" in bar
+    assert "epoch 2/2" in bar and "6/6" in bar
 
 
 def test_distillation_follows_its_formula():
