@@ -46,17 +46,14 @@ COPIED = ("attnprune_edu", "tests", "pyproject.toml")
 MUTATED = ["networks/training.py", *(f"{floor}/[!_]*.py" for floor in ("pruning", "report", "experiments"))]
 MODULES = [str(path.relative_to(ROOT)) for pattern in MUTATED for path in sorted((ROOT / "attnprune_edu").glob(pattern))]
 # What a module's tests are, where it is not the file of the same name: arguments for pytest.
-GROUPS = "tests/pruning/test_groups_and_sensitivity.py"
 IN_ONE_PROCESS = "not processes_side_by_side and not dask_cluster and not killed_sweep"
 TESTS = {
     "attnprune_edu/experiments/fingerprint.py": "tests/experiments/test_fingerprint.py -k 'not another_process'",
-    "attnprune_edu/experiments/sensitivity.py": f"tests/experiments/test_sensitivity.py {GROUPS}",
     "attnprune_edu/experiments/sweep.py": f"tests/experiments/test_sweep.py -k '{IN_ONE_PROCESS}'",
     "attnprune_edu/pruning/cutting.py": "tests/pruning/test_removal.py tests/pruning/test_any_network.py",
-    "attnprune_edu/pruning/groups.py": f"{GROUPS} tests/pruning/test_any_network.py",
-    "attnprune_edu/pruning/guest.py": "tests/pruning/test_any_network.py tests/pruning/test_importance.py",
+    "attnprune_edu/pruning/groups.py": "tests/pruning/test_groups.py tests/pruning/test_any_network.py",
+    "attnprune_edu/pruning/guest.py": "tests/pruning/test_groups.py",
     "attnprune_edu/pruning/silence.py": "tests/pruning/test_masks.py tests/pruning/test_any_network.py",
-    "attnprune_edu/report/checkpoints.py": "tests/networks/test_models.py -k 'not cifar10'",
 }
 NOT_MUTATED = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom, cst.Raise)
 TIMED_OUT, KILLED, SURVIVED = "timed out", "killed", "survived"

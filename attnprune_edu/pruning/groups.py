@@ -71,7 +71,7 @@ def coupled_layers(
     """
     if image_shape is not None:
         example_inputs = torch.zeros(2, *image_shape)
-    return groups_of(model, example_inputs, check=check).names
+    return list(groups_of(model, example_inputs, check=check).names)
 
 
 def unprunable(model: nn.Module, example_inputs=None) -> dict[str, str]:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from conftest import Network
 from torch import nn
 
 import attnprune_edu as ap
@@ -29,6 +30,20 @@ def test_a_chain_has_a_group_for_each_layer(tiny_model, tiny_data):
     for parameter in masked.parameters():
         parameter.requires_grad_(False)
     assert ap.coupled_layers(masked, tiny_data.image_shape) == [("conv1",), ("conv2",), ("fc1",)]
+
+
+def test_whoever_empties_the_list_of_groups_changes_nothing(tiny_model, tiny_data):
+    ap.coupled_layers(tiny_model, tiny_data.image_shape).clear()
+    assert ap.coupled_layers(tiny_model, tiny_data.image_shape)
+
+
+def test_without_check_a_group_is_not_tried_until_somebody_asks():
+    layers = {name: nn.Conv2d(8, 8, 3, padding=1) for name in ("first", "second")}
+    model = Network(lambda m, x: m.second(m.first(x).unflatten(1, (4, 2)).flatten(1, 2)), **layers)
+    images = torch.randn(2, 8, 6, 6)
+    assert ap.coupled_layers(model, example_inputs=images, check=False) == [("first",)]
+    assert "first" in ap.unprunable(model, images)
+    assert ap.coupled_layers(model, example_inputs=images, check=False) == []
 
 
 def test_what_is_added_up_or_depthwise_goes_together():
