@@ -226,6 +226,7 @@ def main() -> None:
     if unknown := [module for module in options.modules if not (ROOT / module).is_file()]:
         parser.error(f"MODULE must be a file of the library, such as {MODULES[0]}, got {unknown[0]}")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # tidies up as Ctrl-C does
     load_libraries()
     KEPT.mkdir(parents=True, exist_ok=True)
     known = {path.stem: json.loads(path.read_text()) for path in KEPT.glob("*.json")}
