@@ -22,7 +22,7 @@ from ..networks.inference import call, evaluating, inputs_for
 from ..networks.measuring import settings
 from ..networks.models import copy_of, layers_with_channels, width
 from .cutting import TOLERANCE, apart, cut, outputs_of, silence
-from .silence import ChannelMask, WeightMask, mask_on, unmask
+from .silence import unmask
 
 SIDES = (32, 64, 224)  # pixels or steps of example inputs to try first, where nobody hands any over
 MOST = 320
@@ -95,8 +95,8 @@ def groups_of(model: nn.Module, example_inputs=None, *, check: bool | None = Non
     structure = _structure(model)
     known = _KNOWN.get(model)
     if known is None or known[0] != structure or (check and not known[1].tried):
-        masked = any(mask_on(module, ChannelMask, WeightMask) for module in model.modules())
-        known = structure, _find_groups(unmask(model) if masked else model, example_inputs, check is not False)
+        # A copy, even of a network without masks: other threads may be using this one, and must not run into the hooks.
+        known = structure, _find_groups(unmask(model), example_inputs, check is not False)
         _KNOWN[model] = known
     return known[1]
 

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from conftest import Network
@@ -35,6 +37,13 @@ def test_a_chain_has_a_group_for_each_layer(tiny_model, tiny_data):
 def test_whoever_empties_the_list_of_groups_changes_nothing(tiny_model, tiny_data):
     ap.coupled_layers(tiny_model, tiny_data.image_shape).clear()
     assert ap.coupled_layers(tiny_model, tiny_data.image_shape)
+
+
+def test_threads_may_follow_one_network_at_the_same_time():
+    model = ap.ResNet20((4, 6, 8), ((4,) * 3, (6,) * 3, (8,) * 3)).eval()
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: ap.coupled_layers(model, (3, 16, 16)), range(8)))
+    assert all(groups == found[0] for groups in found) and len(found[0]) == 12
 
 
 def test_without_check_a_group_is_not_tried_until_somebody_asks():
