@@ -12,7 +12,7 @@ from .lesson_04 import recall_by_hand, recall_of_each_class, validation_split
 from .lesson_05 import mask_by_hand, safe_ratio, weight_after_a_step
 from .lesson_06 import cubic_schedule, left_after_stage_three, ridge_by_hand
 from .lesson_07 import overall_speedup, params_of_cut_conv, removal_by_hand
-from .lesson_08 import images_for_half_a_point, interval_of_difference, what_the_article_reports
+from .lesson_08 import images_for_half_a_point, paired_bootstrap, what_the_article_reports
 from .verdict import Verdict
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "channels_left",
     "cubic_schedule",
     "images_for_half_a_point",
-    "interval_of_difference",
     "keep_for_budget",
     "keep_for_fc1",
     "left_after_stage_three",
@@ -28,6 +27,7 @@ __all__ = [
     "mask_by_hand",
     "overall_speedup",
     "parameters_of_a_filter",
+    "paired_bootstrap",
     "params_of_cut_conv",
     "recall_by_hand",
     "recall_of_each_class",

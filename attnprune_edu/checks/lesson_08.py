@@ -3,14 +3,18 @@
 import torch
 from torch import Tensor
 
-from .verdict import NOT_TRIED, Answered, Verdict, exercise, result_of, right, wrong
+from .verdict import NOT_TRIED, Answered, Verdict, a_kind, exercise, number_of, result_of, right, wrong
 
 
 @exercise
 def images_for_half_a_point(answer) -> Verdict:
     """An accuracy near 80 %: how many test pictures until its 95 % interval reaches 0.005 to either side?"""
-    answer = float(answer)
-    if 24_500 <= answer <= 25_700:  # 1.96 or 2 standard deviations, rounded as one likes
+    answer = number_of(answer)
+    if 24_500 <= answer <= 25_700:
+        if answer != round(answer):
+            return wrong("nearly: there are only whole pictures. Round up, so that the interval reaches no further.")
+        if answer < 24_586:  # the 95 % interval reaches 1.95996 standard deviations
+            return wrong("nearly: with so many it reaches a little further than half a point. Round up.")
         return right("half the reach takes four times the pictures: for a quarter of a point it would be nearly 100,000.")
     if answer == 10_000:
         return wrong("CIFAR-10 has so many test pictures, and there the interval reaches 0.8 points to either side.")
@@ -52,6 +56,8 @@ def images_for_half_a_point(answer) -> Verdict:
         for pictures, message in misconceptions:
             if abs(answer - pictures) < 0.4 + 0.01 * pictures:
                 return wrong(message)
+    if answer in (0.005, 0.5):
+        return wrong("that is how far the interval should reach. Asked for is the number of pictures.")
     if 0 < answer < 4:
         return wrong("half a point is 0.005, half of one percent. You divide by 0.5, which is 50 points.")
     equation = "set 1.96 · √(0.8 · 0.2 / n) to 0.005 and solve for n."
@@ -61,128 +67,165 @@ def images_for_half_a_point(answer) -> Verdict:
     return wrong(f"with {answer:,.0f} pictures the interval reaches {reach:.3g} to either side: {equation}")
 
 
+FEW = 20
+DRAWS = 2000  # enough that the ends of an interval settle, few enough to be drawn at once
+
+
 @exercise
-def interval_of_difference(function) -> Verdict:
-    """A function (first (pictures,), second (pictures,)) → (2,), the 95 % interval of the difference of two accuracies."""
-    generator = torch.Generator().manual_seed(0)
-    for pictures, leads in ((400, True), (150, False)):
-        better = torch.rand(pictures, generator=generator) < 0.8
-        worse = better ^ (torch.rand(pictures, generator=generator) < 0.15)
+def paired_bootstrap(function) -> Verdict:
+    """A function (first (pictures,), second (pictures,), draws, generator) → (2,), the 95 % bootstrap interval."""
+    seeds = torch.Generator().manual_seed(0)
+    for pictures, leads in ((1000, True), (700, False)):
+        better = torch.rand(pictures, generator=seeds) < 0.8
+        worse = better ^ (torch.rand(pictures, generator=seeds) < 0.08)
         first, second = (better, worse) if leads else (worse, better)
-        if problem := _amiss(_interval_of(function, first, second), first, second):
+        if problem := _amiss(_drawn(function, first, second, DRAWS), function, first, second):
             return wrong(problem)
-    if not (_interval_of(function, better, better.clone()).abs() < 1e-6).all():
+    if not (_drawn(function, better, better, DRAWS) == 0).all():
         return wrong("right where the two differ. If they are right on the same pictures, both ends should be 0.")
-    return right("the more often the two agree, the narrower it is. That is what comparing in pairs gains.")
+    return right("no formula was needed, so the same lines work for a recall, a median, or whatever you can compute.")
 
 
-def _interval_of(function, *inputs: Tensor) -> Tensor:
-    """What the reader's ``function`` returns, where a pair of numbers is as good as a tensor."""
+def _drawn(function, first: Tensor, second: Tensor, draws: int, seed: int = 0) -> Tensor:
+    """What the reader's function returns, as a tensor; two numbers may come as a tuple or a list."""
+    generator = torch.Generator().manual_seed(seed)
+    untouched = generator.get_state()
 
-    def as_tensor(*given):
-        result = function(*given)
-        if not isinstance(result, tuple | list):
-            return result
-        if any(end is ... for end in result):
-            return ...
-        return torch.stack([torch.as_tensor(end, dtype=torch.float64) for end in result])
-
-    try:
-        return result_of(as_tensor if callable(function) else function, *inputs)
-    except Answered as end:
-        if "two bool tensors" not in end.verdict.message:
+    def returned(first, second):
+        try:
+            result = function(first, second, draws, generator)
+        except RuntimeError as error:
+            if "bool tensor" in str(error):  # torch proposes ^, which forgets which of the two is right
+                raise TypeError("bool tensors cannot be subtracted. Make numbers of them: `first.double()`") from error
             raise
-        # PyTorch says this, too, but advises an operator that loses the sign.
-        raise Answered(wrong("True and False cannot be subtracted. Make numbers of them first: `first.double()`.")) from end
+        if isinstance(result, tuple | list):
+            if any(end is ... for end in result):
+                return ...
+            if all(isinstance(end, int | float) or (isinstance(end, Tensor) and end.numel() == 1) for end in result):
+                return torch.tensor([float(end) for end in result], dtype=torch.float64)
+        return result
+
+    result = result_of(returned if callable(function) else function, first, second).double()
+    if generator.get_state().equal(untouched):
+        raise Answered(wrong("nothing is drawn with `generator`. Hand it on: `torch.randint(…, generator=generator)`."))
+    return result
 
 
-def _amiss(result: Tensor, first: Tensor, second: Tensor) -> str | None:
-    """The misconception behind the ``result``; None if it is right."""
-    pictures, first, second = len(first), first.double(), second.double()
-    difference = first - second
-    mean, root = difference.mean().item(), pictures**0.5
-    reach = 1.96 * difference.std().item() / root
-    given = f"for {pictures} pictures"
-
-    def near(value, expected):
-        return abs(value - expected) < 1e-5 + 0.004 * abs(expected)  # with n or with n − 1 in the standard deviation
-
+def _amiss(result: Tensor, function, first: Tensor, second: Tensor) -> str | None:
+    """The step that is not done yet, or the misconception behind the ``result``; None if it is right."""
+    n, difference = len(first), first.double() - second.double()
+    if result.isnan().any():
+        return "your result is NaN: not a number. Is a mean taken of nothing?"
     if result.numel() == 1:
-        value = float(result)
-        if near(value, reach):
-            return "that is how far it reaches to either side. Return both ends: the mean minus this, and plus this."
-        if near(value, 2 * reach):
-            return "that is how wide the interval is. Return its two ends, the low one first."
-        if near(value, mean):
-            return "that is the difference itself. Return the two ends of its interval."
-        return "that is one number. Return two: the low and the high end of the interval."
-    if result.numel() in (pictures, 2 * pictures):
-        return f"{given} you return {result.numel()} numbers. Take the mean of the differences: the interval is around it."
+        some = torch.stack([_drawn(function, first, second, FEW, seed).flatten()[0] for seed in range(100)])
+        return _amiss_in_redraws(some, difference, first, second, 0.25) or (
+            "step 1 of 3 is done: that is the difference on pictures drawn anew. Now return `draws` such differences."
+        )
+    if result.shape in ((DRAWS, n), (n, DRAWS)):
+        return (
+            f"you return a number for each picture of each redraw, {tuple(result.shape)}. Take the mean over the pictures."
+        )
+    if result.shape == (DRAWS,):
+        return _amiss_in_redraws(result, difference, first, second, 0.1) or (
+            "step 2 of 3 is done: these are the differences in all redraws. Between which two numbers lie 95 % of them?"
+        )
+    if result.shape == (n,):
+        return f"you return {n} numbers, as many as there are pictures. `draws` says how many redraws there are, {DRAWS}."
     if result.shape != (2,):
         return f"the result has the shape {tuple(result.shape)}; it should be (2,), the low and the high end."
-    if not result.is_floating_point():
-        return f"the result is of type {result.dtype}; the ends are shares and need a type such as torch.float64."
     low, high = result.tolist()
-    if near(low, mean) and near(high, reach):
-        return "these are the middle and the reach. Return the ends: the mean minus the reach, and plus the reach."
+    if {low, high} <= {-1, 0, 1} and low != high:
+        return "your ends are numbers of single pictures. First take the mean over the pictures of each redraw."
+    if abs(low - difference.mean().item()) < 1e-3 < abs(high - low):
+        return "your first number is the difference itself. Return the two ends of its interval."
     if low > high:
         return "the two ends are swapped: the low one comes first."
-    middle, half = (low + high) / 2, (high - low) / 2
-    if near(middle, -mean):
-        if mean < 0:
-            return "a difference may be below 0. Take first − second as it is, not its absolute value."
-        return "the sign is turned round: you take second − first. Asked for is first − second."
-    if near(middle, difference.abs().mean().item()):
-        return "you count where the two differ. Where only the second is right, it should be −1, not 1."
-    if near(middle, difference[difference != 0].mean().item()):
-        return "you look only at pictures on which the two differ. The others count as well, with a difference of 0."
-    if near(middle, 0):
-        return "your interval is around 0. It should be around the difference of the two accuracies."
-    if near(middle, 100 * mean):
-        return "these are points, as in percent. Give shares: 0.01 is one point."
-    if any(abs(middle - network.mean().item()) < 0.01 for network in (first, second)):
-        return "that is an interval of one accuracy. Asked for is that of the difference, first − second."
-    if not near(middle, mean):
-        return f"{given} the middle of your interval is {middle:.4f}; the accuracies differ by {mean:.4f}."
-    if 0.994 < half / reach < 1.026:  # 1.96, 2 or Student's t, with either standard deviation
-        return None
-    spread, spreads = difference.std().item(), (first.std().item(), second.std().item())
-    misconceptions = [
+    return _amiss_in_ends((low + high) / 2, (high - low) / 2, difference, first, second)
+
+
+def _amiss_in_middle(middle: float, slack: float, difference: Tensor, first: Tensor, second: Tensor) -> str | None:
+    """Around what the redraws lie, if it is not within ``slack`` of the difference of the two accuracies; else None."""
+    n, mean = len(difference), difference.mean().item()
+    for value, message in (
+        (mean, None),
+        (-mean, "the sign is reversed: you take second − first. Asked for is first − second."),
+        (100 * mean, "these are points, as in percent. Give shares: 0.01 is one point."),
+        (n * mean, "these are counts of pictures. Take the mean, so that they become shares."),
         (
-            1.96 * (spreads[0] ** 2 + spreads[1] ** 2) ** 0.5 / root,
-            "too wide: the sum of two variances ignores that both saw the same pictures and mostly agree. "
-            "Take the standard deviation of first − second.",
+            first.double().mean().item(),
+            "that is the accuracy of `first` alone. Asked for is the difference, first − second.",
         ),
         (
-            1.96 * (spreads[0] + spreads[1]) / root,
-            "too wide: two separate intervals ignore that both saw the same pictures. "
-            "Take the standard deviation of first − second.",
+            second.double().mean().item(),
+            "that is the accuracy of `second` alone. Asked for is the difference, first − second.",
         ),
-        (1.96 * spreads[0] / root, "it reaches as far as for `first` alone. Take the standard deviation of first − second."),
-        (
-            1.96 * spreads[1] / root,
-            "it reaches as far as for `second` alone. Take the standard deviation of first − second.",
-        ),
-        (
-            1.96 * (abs(mean) * (1 - abs(mean))) ** 0.5 / root,
-            "p (1 − p) holds for an accuracy. For a difference take the standard deviation of first − second.",
-        ),
-        (1.96 * spread, "the division by √n is missing: the mean of n pictures varies less than a single one."),
-        (spread, "that is how much a single picture varies. Divide by √n for the mean of n pictures, and multiply by 1.96."),
-        (1.96 * spread / pictures, "you divide by n. The mean varies √n times less than a single picture."),
-        (spread / root, "the 1.96 is missing: one standard deviation to either side holds only 68 % of the cases."),
-        (2 * reach, "twice too wide: it should reach 1.96 standard deviations of the mean to either side."),
-        (reach / 2, "only half as wide: it should reach 1.96 standard deviations of the mean to either side."),
-        (1.96 * spread**2 / root, "you take the variance. Its root, the standard deviation, belongs there."),
-        (1.96 * spread**0.5 / root, "the root is of n alone. The standard deviation already is the root of the variance."),
-    ]
-    for value, message in misconceptions:
-        if near(half, value):
+        (0.0, "your numbers lie around 0. They should lie around the difference of the two accuracies."),
+        (difference.abs().mean().item(), "you count where the two differ. Where only `second` is right it should be −1."),
+        (difference[difference != 0].mean().item(), "draw from all pictures, not only from those on which the two differ."),
+    ):
+        if abs(middle - value) < slack + 0.02 * abs(value):
             return message
-    return (
-        f"{given} the middle is right, but it reaches {half:.4f} to either side; it should be {reach:.4f}. "
-        f"Do you divide by the root of `len(first)`, here {pictures}?"
-    )
+    return f"the middle of your numbers is {middle:.4f}, and the accuracies differ by {mean:.4f}."
+
+
+def _amiss_in_redraws(redraws: Tensor, difference: Tensor, first: Tensor, second: Tensor, tolerance: float) -> str | None:
+    """What is wrong with differences in pictures drawn anew; None if nothing is."""
+    n, right = len(difference), difference.std().item() / len(difference) ** 0.5
+    spread = redraws.std().item()
+    slack = 0.0005 + 4 * spread / len(redraws) ** 0.5
+    if problem := _amiss_in_middle(redraws.mean().item(), slack, difference, first, second):
+        return problem
+    if spread < 0.1 * right:
+        return "every redraw gives the same. Draw with replacement, so that a picture may come twice and another not at all."
+    ratio = spread / right
+    if problem := _amiss_in_spread(ratio, first, second, tolerance):
+        return problem
+    if abs(ratio - 1) < tolerance:
+        return None
+    return f"your redraws spread by {spread:.4f}; with {n} pictures in each, drawn from all, it should be about {right:.4f}."
+
+
+def _amiss_in_spread(ratio: float, first: Tensor, second: Tensor, tolerance: float) -> str | None:
+    """The misconception that makes the spread ``ratio`` times what it should be; None if there is none that fits."""
+    n, paired = len(first), (first.double() - second.double()).var().item()
+    apart = ((first.double().var().item() + second.double().var().item()) / paired) ** 0.5
+    for value, message in (
+        (apart, "you draw pictures for each of the two. Both are asked about the same pictures: draw once, use them twice."),
+        (FEW**-0.5, "that is the mean of all redraws, hardly more than the difference itself. Return all of them."),
+        (n**0.5, f"each redraw is a single picture. Draw {n} of them, as many as there are, and take their mean."),
+        (
+            (n / DRAWS) ** 0.5,
+            f"each redraw has `draws` pictures. It should have {n}, as many as there are; `draws` is how often.",
+        ),
+    ):
+        if abs(ratio / value - 1) < tolerance:
+            return message
+    return None
+
+
+def _amiss_in_ends(middle: float, half: float, difference: Tensor, first: Tensor, second: Tensor) -> str | None:
+    """What is wrong with an interval of this ``middle`` that reaches ``half`` to either side; None if nothing is."""
+    reach = 1.96 * difference.std().item() / len(difference) ** 0.5
+    if problem := _amiss_in_middle(middle, 0.0015, difference, first, second):
+        return problem
+    ratio = half / reach
+    if abs(ratio - 1) < 0.09:
+        return None
+    if ratio < 0.1:
+        return "both ends are nearly the same. Do all your redraws give the same? Draw with replacement."
+    if problem := _amiss_in_spread(ratio, first, second, 0.06):
+        return problem
+    for value, message in (
+        (1.645 / 1.96, "between your ends lie 90 % of the redraws. Take 2.5 % away on either side, not 5 %."),
+        (1 / 1.96, "one standard deviation to either side holds only 68 % of the redraws. Take the quantiles."),
+        (2, "twice too wide: from the low to the high end there should be 95 % of the redraws."),
+        (0.5, "only half as wide as 95 % of the redraws."),
+    ):
+        if abs(ratio / value - 1) < 0.05:
+            return message
+    if 1.5 < ratio < 2:
+        return "are these the lowest and the highest redraw? Between them lie all; take 2.5 % away on either side."
+    return f"the middle is right, but it reaches {half:.4f} to either side; it should be about {reach:.4f}."
 
 
 # What the article has of each rule, and what to say where the reader thinks otherwise.
@@ -210,8 +253,7 @@ ARTICLE = {
 def what_the_article_reports(answer) -> Verdict:
     """A dictionary {rule: True where the article has what it asks for}: what does the article report?"""
     if not isinstance(answer, dict):
-        kind = type(answer).__name__
-        return wrong(f"the answer is a dictionary {{rule: True where the article has it}}, and this is a {kind}.")
+        return wrong(f"the answer is a dictionary {{rule: True where the article has it}}, and this is {a_kind(answer)}.")
     if unknown := [str(rule) for rule in answer if rule not in ARTICLE]:
         return wrong(f'"{unknown[0]}" is none of the rules here. Leave the texts before the colons as they are.')
     if missing := [rule for rule in ARTICLE if rule not in answer]:
