@@ -6,8 +6,8 @@ answer is met by the misconception that most likely led to it.
 
 from .lesson_00 import channels_left, keep_for_fc1, weights_left
 from .lesson_01 import magnitude_rule, parameters_of_a_filter, removable_neurons
-from .lesson_02 import score_by_hand, scores_on_sizes, two_temperatures
-from .lesson_03 import keep_for_budget, stay_above_the_mean, theta_of_ratio
+from .lesson_02 import attention_importance, score_by_hand, two_temperatures
+from .lesson_03 import budget_by_hand, stay_above_the_mean, theta_of_ratio
 from .lesson_04 import recall_by_hand, recall_of_each_class, validation_split
 from .lesson_05 import mask_by_hand, safe_ratio, weight_after_a_step
 from .lesson_06 import cubic_schedule, left_after_stage_three, ridge_by_hand
@@ -17,10 +17,11 @@ from .verdict import Verdict
 
 __all__ = [
     "Verdict",
+    "attention_importance",
+    "budget_by_hand",
     "channels_left",
     "cubic_schedule",
     "images_for_half_a_point",
-    "keep_for_budget",
     "keep_for_fc1",
     "left_after_stage_three",
     "magnitude_rule",
@@ -36,7 +37,6 @@ __all__ = [
     "ridge_by_hand",
     "safe_ratio",
     "score_by_hand",
-    "scores_on_sizes",
     "stay_above_the_mean",
     "theta_of_ratio",
     "two_temperatures",

@@ -3,15 +3,19 @@
 import math
 
 import torch
+from torch import Tensor
 
+from ..networks.models import ArticleNet
 from ..pruning.attention import attention_scores
-from .verdict import NOT_TRIED, Verdict, close_to, exercise, result_of, right, wrong
+from .verdict import NOT_TRIED, Answered, Verdict, a_kind, close_to, exercise, number_of, returned_by, right, wrong
+
+HIDDEN = ("conv1", "conv2", "fc1")
 
 
 @exercise
 def score_by_hand(answer) -> Verdict:
     """What is the printed score of a row with the weights ln 1 and ln 4?"""
-    answer = float(answer)
+    answer = number_of(answer)
     heavy = math.log(4)
     close = close_to(answer, 0.0015)
     if close(0.8 * heavy):
@@ -22,61 +26,27 @@ def score_by_hand(answer) -> Verdict:
         return wrong("that is the largest weight. It does not get all of the attention.")
     if close(4 * heavy):
         return wrong("you multiplied by e^w without dividing by the sum. No score can be above the largest weight.")
+    if close(2 * heavy):
+        return wrong("you divided e^w by the number of weights, 2. Divide by the sum of e^w, which is 5.")
     if close(0.2 * heavy):
         return wrong("you gave the shares to the wrong weights: the larger weight gets 4 of 5.")
     if close(0.8) or close(0.2):
         return wrong("that is a share of attention. The score is the sum of attention times weight.")
+    if close(0.2 + 0.8):
+        return wrong("that is the sum of the attention, which is 1 in every row. Multiply it with the weights first.")
+    if close(0.2 * 1 + 0.8 * 4):
+        return wrong("you multiplied the attention with e^w. The score multiplies it with w: with 0 and with 1.386.")
+    if abs(answer - 0.8 * heavy) < 0.02:
+        return wrong("nearly: give three decimals.")
     return wrong("e^w is 1 and 4, so the attention is 1/5 and 4/5. Then add up attention times weight.")
-
-
-@exercise
-def scores_on_sizes(function) -> Verdict:
-    """A function (weights (rows, columns), temperature) → Σ α·|w| of each row, α = softmax(|w| / temperature)."""
-    weights = torch.tensor([[0.5, -1.0, 0.25], [-2.0, 0.1, 0.3]], dtype=torch.float64)
-    temperature = 0.5
-    scores = result_of(function, weights, temperature)
-    sizes = weights.abs()
-    alpha = (sizes / temperature).softmax(dim=1)
-    signed_alpha = (weights / temperature).softmax(dim=1)
-
-    def equals(value):
-        return scores.shape == value.shape and torch.allclose(scores.double(), value, atol=1e-5)
-
-    if equals((alpha * sizes).sum(dim=1)):
-        large = torch.full((2, 3), 1000.0)
-        if not torch.isfinite(result_of(function, large, 0.1)).all():
-            return wrong("right for small weights, but e^w overflows for large ones. `softmax` takes care of that.")
-        return right("and it is the same for a filter and its mirror image.")
-    misconceptions = [
-        ((signed_alpha * weights).sum(1), "that is the printed formula. Use the sizes |w| in both places."),
-        ((alpha * weights).sum(1), "the attention uses sizes, but you multiply it with the signed weights."),
-        ((signed_alpha * sizes).sum(1), "you multiply with sizes, but the softmax still sees the signs."),
-        (attention_scores(weights), "the temperature has no effect: divide the sizes by it before the softmax."),
-        ((sizes * temperature).softmax(1).mul(sizes).sum(1), "you multiply by the temperature; the formula divides."),
-        ((alpha * sizes / temperature).sum(1), "the temperature belongs into the softmax only, not into the last sum."),
-        (((sizes / temperature).softmax(0) * sizes).sum(1), "your columns sum to 1, not your rows: use dim=1."),
-        ((alpha * sizes).mean(1), "you take the mean of attention times size; the attention sums to 1 already, so add up."),
-        ((alpha * sizes).sum(0), "you add up the columns. One score for each row: sum over dim=1."),
-        (alpha, "that is the attention. Multiply it with the sizes and add up each row."),
-        (alpha * sizes, "this is attention times size. Now add up each row."),
-    ]
-    for value, message in misconceptions:
-        if equals(value):
-            return wrong(message)
-    if scores.shape != (2,):
-        return wrong(f"for 2 rows the result should have the shape (2,); yours has {tuple(scores.shape)}.")
-    if (scores > sizes.amax(dim=1) + 1e-6).any():
-        return wrong("a score is above the largest size of its row. Does each row of your attention sum to 1?")
-    return wrong(
-        f"for {weights.tolist()} at temperature 0.5 you give {[round(s, 4) for s in scores.tolist()]}, not the score."
-    )
 
 
 @exercise
 def two_temperatures(answer) -> Verdict:
     """Which of the filters A (four times 0.5) and B (0, 0, 0, 1.2) is ahead at a high, and at a low temperature?"""
-    high, low = answer
-    if high is ... or low is ...:
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        return wrong(f'the answer is two letters, such as ("A", "A"), and this is {a_kind(answer)} of another form.')
+    if any(letter is ... for letter in answer):
         return NOT_TRIED
     letters = tuple(str(letter).strip().upper() for letter in answer)
     if letters == ("A", "B"):
@@ -88,3 +58,118 @@ def two_temperatures(answer) -> Verdict:
     if letters == ("A", "A"):
         return wrong("high, yes. At a low temperature the score is the maximum of the sizes: 0.5 for A, and for B?")
     return wrong('answer with two letters, such as ("A", "A"): first for the high temperature, then for the low one.')
+
+
+@exercise
+def attention_importance(function) -> Verdict:
+    """A function (network, temperature) → {hidden layer of an ``ArticleNet``: Σ α·|w| of each channel}.
+
+    α = softmax(|w| / temperature). Layers may be missing at first: those that are there are looked at.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = ArticleNet(conv_channels=(4, 6), hidden=5, image_size=16)
+    scores = _importance_from(function, network, temperature := 0.05)
+    for name, values in scores.items():
+        weight = network.get_submodule(name).weight.detach().double()
+        if not _equal(values, attention_scores(weight, temperature)):
+            return wrong(f"{name}: {_slip(weight, values, temperature)}")
+    if missing := [name for name in HIDDEN if name not in scores]:
+        done = f"right for {' and '.join(scores)}. " if scores else ""
+        return wrong(f"{done}Still missing: {' and '.join(missing)}.")
+    for name, values in _importance_from(function, network, temperature := 0.0005).items():
+        weight = network.get_submodule(name).weight.detach().double()
+        if not torch.isfinite(values).all():
+            return wrong(
+                f"right at a temperature of 0.05, but at {temperature} e^(|w|/τ) is infinite in {name}. Take the largest "
+                "size of a row away from all of them before e^: it does not change the shares."
+            )
+        if not _equal(values, attention_scores(weight, temperature)):
+            return wrong(f"right at a temperature of 0.05, but at {temperature} {name} has other scores than it should.")
+    return right("this is what `ap.importance` does. The next cell compares the two on the real network.")
+
+
+def _importance_from(function, network: ArticleNet, temperature: float) -> dict[str, Tensor]:
+    """What the reader's ``function`` returns, if it is {hidden layer: a floating point tensor}. Else the check ends."""
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    scores = returned_by(function, network, temperature)
+    if any(not values.equal(before[name]) for name, values in network.state_dict().items()):
+        raise Answered(wrong("your function changes the weights of the network. Make new tensors instead."))
+    if not isinstance(scores, dict):
+        wanted = "a dictionary {layer name: one score for each channel}"
+        raise Answered(wrong(f"your function returns {a_kind(scores)}; it should return {wanted}."))
+    for name, values in scores.items():
+        if name == "fc2":
+            raise Answered(wrong("the channels of fc2 are the classes, so none of them may go. Leave fc2 out."))
+        if name not in HIDDEN:
+            raise Answered(wrong(f"{name!r} is none of the layers {', '.join(HIDDEN)}, whose names are the keys."))
+        if not isinstance(values, Tensor):
+            raise Answered(wrong(f"{name}: this is {a_kind(values)}; it should be a tensor of one score for each channel."))
+        if not values.is_floating_point():
+            raise Answered(wrong(f"{name}: scores are numbers with decimals, and these are {values.dtype}."))
+    return {name: values.detach().double() for name, values in scores.items()}
+
+
+def _equal(values: Tensor, expected: Tensor) -> bool:
+    return values.shape == expected.shape and torch.allclose(values, expected, atol=1e-5)
+
+
+def _slip(weight: Tensor, values: Tensor, temperature: float) -> str:
+    """What most likely led to the wrong ``values`` of a layer."""
+    signed = weight.flatten(1)  # (channels, weights of a channel)
+    sizes = signed.abs()
+    scaled = sizes / temperature
+    alpha, signed_alpha = scaled.softmax(1), (signed / temperature).softmax(1)
+    slips = [
+        ((signed_alpha * signed).sum(1), "that is the printed formula. Use the sizes |w| in both places."),
+        ((alpha * signed).sum(1), "the attention uses sizes, but you multiply it with the signed weights."),
+        ((signed_alpha * sizes).sum(1), "you multiply with sizes, but the softmax still sees the signs."),
+        ((sizes.softmax(1) * sizes).sum(1), "the temperature has no effect: divide the sizes by it before the softmax."),
+        (
+            ((sizes * temperature).softmax(1) * sizes).sum(1),
+            "you multiply by the temperature; the formula divides by it.",
+        ),
+        ((alpha * scaled).sum(1), "the temperature belongs into the softmax only, not into the last sum."),
+        ((scaled.softmax(0) * sizes).sum(1), "your columns sum to 1, not your rows: the sum of e^ runs over dim=1."),
+        (
+            (scaled.flatten().softmax(0).view_as(sizes) * sizes).sum(1),
+            "your attention sums to 1 over the whole layer; it should do so in each row, with a sum over dim=1.",
+        ),
+        ((scaled.exp() * sizes).sum(1), "you do not divide e^ by its sum, so your attention does not sum to 1."),
+        (
+            (sizes / sizes.sum(1, keepdim=True) * sizes).sum(1),
+            "your shares are |w| divided by its sum; the attention is e^(|w|/τ) divided by its sum.",
+        ),
+        (sizes.sum(1), "that is the sum of the sizes, the L1 criterion. Weigh each size by its attention."),
+        (sizes.mean(1), "that is the plain mean of the sizes. Weigh each size by its attention."),
+        (sizes.amax(1), "that is the largest size of each row. The other weights count as well."),
+        ((alpha * sizes).mean(1), "you take the mean of attention times size; the attention sums to 1 already, so add up."),
+        ((alpha * sizes).sum(0), "you add up the columns. One score for each row: sum over dim=1."),
+        ((alpha * sizes).sum(), "you add up the whole layer. One score for each row: sum over dim=1."),
+        (alpha, "that is the attention. Multiply it with the sizes and add up each row."),
+        (alpha.sum(1), "that is the sum of the attention, which is 1 in every row. Multiply it with the sizes first."),
+        (alpha * sizes, "this is attention times size. Now add up each row."),
+    ]
+    if weight.ndim == 4:
+        row = "A filter is one row: `flatten(1)` it before everything else."
+        kernel = weight.abs()  # (filters, channels, height, width)
+        parts = {
+            "the input channels": (kernel / temperature).softmax(1),
+            "the height of the kernel": (kernel / temperature).softmax(2),
+            "the width of the kernel": (kernel / temperature).softmax(3),
+            "one input channel at a time": (kernel / temperature).flatten(2).softmax(2).view_as(kernel),
+        }
+        for part, attention in parts.items():
+            slips.append(((attention * kernel).flatten(1).sum(1), f"your softmax runs over {part} only. {row}"))
+        slips.append(((parts["one input channel at a time"] * kernel).sum((2, 3)), f"one score for each filter. {row}"))
+        slips.append(((parts["the input channels"] * kernel).sum(1), f"one score for each filter. {row}"))
+    for slip, message in slips:
+        if _equal(values, slip) or _equal(values, slip.view(weight.shape) if slip.numel() == weight.numel() else slip):
+            return message
+    if values.shape != weight.shape[:1]:
+        return f"for {len(weight)} channels the scores should have the shape ({len(weight)},); yours {tuple(values.shape)}."
+    if not torch.isfinite(values).all():
+        return "some of your scores are not finite. Is a sum zero, or e^ of a large number in it?"
+    if (values > sizes.amax(dim=1) + 1e-6).any():
+        return "a score is above the largest size of its row. Does each row of your attention sum to 1?"
+    return f"the first score should be {attention_scores(weight, temperature)[0]:.4f}; yours is {values[0]:.4f}."

@@ -43,38 +43,6 @@ def by_limit(weight, share):
     )
 
 
-def scores(weights, temperature):
-    """The solution of lesson 02's exercise."""
-    sizes = weights.abs()
-    return ((sizes / temperature).softmax(dim=1) * sizes).sum(dim=1)
-
-
-def naive_scores(weights, temperature):
-    exponentials = (weights.abs() / temperature).exp()
-    return (exponentials / exponentials.sum(1, keepdim=True) * weights.abs()).sum(1)
-
-
-def theta(place):
-    """A function that takes the score at ``place(number that goes, all)`` in rising order; the solution takes the first."""
-    return lambda scores, ratio: scores.sort().values[
-        min(max(place(round(ratio * len(scores)), len(scores)), 0), len(scores) - 1)
-    ]
-
-
-def article_keep(first, second, hidden):
-    return keep(first, "conv1", 32) | keep(second, "conv2", 64) | keep(hidden, "fc1", 1024)
-
-
-def soft(dim, entries="sizes", by="sizes", scale=lambda w, t: w / t):
-    """Variants of the score: which dimension the softmax runs along, and where the sign or the temperature is forgotten."""
-
-    def variant(weights, temperature):
-        seen = weights.abs() if entries == "sizes" else weights
-        return (scale(seen, temperature).softmax(dim) * (weights.abs() if by == "sizes" else weights)).sum(1)
-
-    return variant
-
-
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
@@ -209,69 +177,6 @@ CASES = [
     (checks.removable_neurons, [0, 2], False, "columns"),
     (checks.removable_neurons, [1, 2], False, "each of the others"),
     (checks.removable_neurons, [], False, "Look for a row"),
-    (checks.score_by_hand, 1.109, True, "below"),
-    (checks.score_by_hand, 0.693, False, "plain mean"),
-    (checks.score_by_hand, 1.386, False, "largest weight"),
-    (checks.score_by_hand, 5.545, False, "dividing by the sum"),
-    (checks.score_by_hand, 0.277, False, "wrong weights"),
-    (checks.score_by_hand, 0.8, False, "share of attention"),
-    (checks.score_by_hand, 3, False, "1/5 and 4/5"),
-    (checks.scores_on_sizes, scores, True, "mirror image"),
-    (checks.scores_on_sizes, naive_scores, False, "overflows"),
-    (checks.scores_on_sizes, soft(1, "signed", "signed"), False, "printed formula"),
-    (checks.scores_on_sizes, soft(1, "sizes", "signed"), False, "signed weights"),
-    (checks.scores_on_sizes, soft(1, "signed", "sizes"), False, "still sees the signs"),
-    (checks.scores_on_sizes, soft(1, scale=lambda w, t: w), False, "no effect"),
-    (checks.scores_on_sizes, soft(1, scale=lambda w, t: w * t), False, "divides"),
-    (checks.scores_on_sizes, lambda w, t: scores(w, t) / t, False, "into the softmax only"),
-    (checks.scores_on_sizes, soft(0), False, "use dim=1"),
-    (checks.scores_on_sizes, lambda w, t: scores(w, t) / 3, False, "take the mean"),
-    (checks.scores_on_sizes, lambda w, t: ((w.abs() / t).softmax(1) * w.abs()).sum(0), False, "sum over dim=1"),
-    (checks.scores_on_sizes, lambda w, t: (w.abs() / t).softmax(1), False, "that is the attention"),
-    (checks.scores_on_sizes, lambda w, t: (w.abs() / t).softmax(1) * w.abs(), False, "Now add up each row"),
-    (checks.scores_on_sizes, lambda w, t: w[0], False, "shape (2,)"),
-    (checks.scores_on_sizes, lambda w, t: w.abs().sum(1), False, "above the largest size"),
-    (checks.scores_on_sizes, lambda w, t: w.abs().mean(1), False, "not the score"),
-    (checks.two_temperatures, ("A", "B"), True, "one large weight"),
-    (checks.two_temperatures, ["a", "b"], True, "one large weight"),
-    (checks.two_temperatures, ("B", "A"), False, "the other way round"),
-    (checks.two_temperatures, ("B", "B"), False, "low, yes"),
-    (checks.two_temperatures, ("A", "A"), False, "high, yes"),
-    (checks.two_temperatures, ("C", "D"), False, "two letters"),
-    (checks.two_temperatures, ("A",), False, "cannot read"),
-    (checks.stay_above_the_mean, 2, True, "0.77"),
-    (checks.stay_above_the_mean, 3, False, "that is k"),
-    (checks.stay_above_the_mean, 1, False, "printed equation"),
-    (checks.stay_above_the_mean, 0, False, "at least one channel"),
-    (checks.stay_above_the_mean, torch.tensor(0.767), False, "that is θ"),
-    (checks.stay_above_the_mean, 5, False, "Count the scores"),
-    (checks.theta_of_ratio, theta(lambda goes, all: goes), True, "torch.quantile"),
-    (checks.theta_of_ratio, theta(lambda goes, all: goes - 1), False, "lowest that stays"),
-    (checks.theta_of_ratio, theta(lambda goes, all: goes + 1), False, "one channel too many"),
-    (checks.theta_of_ratio, theta(lambda goes, all: all - goes), False, "swapped"),
-    (checks.theta_of_ratio, theta(lambda goes, all: all - 1 - goes), False, "swapped"),
-    (
-        checks.theta_of_ratio,
-        lambda s, r: s.sort().values[round(r * len(s))] if r else torch.tensor(0.0),
-        True,
-        "torch.quantile",
-    ),
-    (checks.theta_of_ratio, lambda s, r: torch.tensor(r), False, "not the ratio"),
-    (checks.theta_of_ratio, lambda s, r: s, False, "single number"),
-    (checks.theta_of_ratio, lambda s, r: s.sort().values[round(r * len(s))].item(), True, "torch.quantile"),
-    (checks.theta_of_ratio, lambda s, r: s.sort().values[int(r * len(s))], False, "nearest whole number"),
-    (checks.theta_of_ratio, lambda s, r: s.quantile(r), False, "that is the quantile"),
-    (checks.theta_of_ratio, lambda s, r: s.max() + 1, False, "with your θ it is 10"),
-    (checks.keep_for_budget, article_keep(16, 32, 470), True, "16, 32 and 470"),
-    (checks.keep_for_budget, article_keep(32, 64, 1024), False, "more than 400,000"),
-    (checks.keep_for_budget, article_keep(8, 16, 256), False, "not the same share"),
-    (checks.keep_for_budget, article_keep(0, 64, 200), False, "no channel of conv1"),
-    (checks.keep_for_budget, keep(100), False, "missing: conv1 and conv2"),
-    (checks.keep_for_budget, article_keep(16, 32, 470) | keep(5, "fc2", 10), False, "fc2 should not be pruned"),
-    (checks.keep_for_budget, {n: s.tolist() for n, s in article_keep(16, 32, 470).items()}, True, "470"),
-    (checks.keep_for_budget, ({}, {}), False, "`.keep`"),
-    (checks.keep_for_budget, torch.ones(3), False, "is a dictionary"),
-    (checks.keep_for_budget, article_keep(16, 32, 470) | keep(3, "fc1", 9), False, "each of its 1024"),
     (checks.recall_by_hand, 0.7, True, "along the row"),
     (checks.recall_by_hand, 70 / 100, True, "along the row"),
     (checks.recall_by_hand, 0.737, False, "precision"),
@@ -442,9 +347,6 @@ def test_an_untouched_exercise_is_not_tried_yet(check):
     ("check", "blank"),
     [
         (checks.magnitude_rule, lambda weight, share: ...),
-        (checks.scores_on_sizes, lambda weights, temperature: ...),
-        (checks.theta_of_ratio, lambda scores, ratio: ...),
-        (checks.two_temperatures, (..., ...)),
         (checks.validation_split, lambda count, held_out, seed: ...),
         (checks.validation_split, lambda count, held_out, seed: (..., ...)),
         (checks.recall_of_each_class, lambda guesses, labels, classes: ...),
