@@ -10,7 +10,7 @@ from .lesson_02 import attention_importance, score_by_hand, two_temperatures
 from .lesson_03 import budget_by_hand, stay_above_the_mean, theta_of_ratio
 from .lesson_04 import recall_by_hand, recall_of_each_class, validation_split
 from .lesson_05 import mask_by_hand, safe_ratio, weight_after_a_step
-from .lesson_06 import cubic_schedule, left_after_stage_three, ridge_by_hand
+from .lesson_06 import cubic_schedule, repair_by_hand
 from .lesson_07 import overall_speedup, params_of_cut_conv, removal_by_hand
 from .lesson_08 import images_for_half_a_point, paired_bootstrap, what_the_article_reports
 from .verdict import Verdict
@@ -23,7 +23,6 @@ __all__ = [
     "cubic_schedule",
     "images_for_half_a_point",
     "keep_for_fc1",
-    "left_after_stage_three",
     "magnitude_rule",
     "mask_by_hand",
     "overall_speedup",
@@ -34,7 +33,7 @@ __all__ = [
     "recall_of_each_class",
     "removable_neurons",
     "removal_by_hand",
-    "ridge_by_hand",
+    "repair_by_hand",
     "safe_ratio",
     "score_by_hand",
     "stay_above_the_mean",

@@ -1,47 +1,40 @@
 """Checks of lesson 06, fine-tune and recover."""
 
+import copy
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .verdict import Verdict, close_to, exercise, result_of, right, wrong
-
-
-@exercise
-def left_after_stage_three(answer) -> Verdict:
-    """Pruning 64 channels by 0.8 in 4 equal stages: how many stay after stage 3?"""
-    answer = float(answer)
-    close = close_to(answer, 0.05)
-    if answer == 26:
-        return right("after stage 3 the ratio is 0.8 · 3/4 = 0.6, so 38 of 64 channels are gone.")
-    if answer == 38 or close(38.4):
-        return wrong("that many are gone after stage 3. How many stay?")
-    if close(25.6) or answer == 25:
-        return wrong("channels go as a whole: 38.4 is rounded to the nearest whole number, and so many go.")
-    if answer == 33 or close(32.77):
-        return wrong("you took 20 % of what was left at each stage. The ratios are shares of the original 64.")
-    if answer == 13 or close(12.8):
-        return wrong("that is what stays after stage 4, at the end.")
-    if answer == 51 or close(51.2):
-        return wrong("that is what stays after stage 1.")
-    if answer == 16:
-        return wrong("you took 3/4 of all channels. The stages lead to 0.8, so stage 3 stands at 3/4 of 0.8.")
-    if close(0.6) or close(0.4):
-        return wrong("that is a share. How many of 64 channels is it?")
-    return wrong("the ratio after stage 3 is 3/4 of 0.8. That share of 64 goes, rounded to a whole number.")
+from ..data.seeds import generator_for
+from ..networks.models import ArticleNet
+from ..pruning.masks import mask
+from .verdict import NOT_TRIED, Answered, Verdict, a_kind, exercise, result_of, returned_by, right, wrong
 
 
 @exercise
 def cubic_schedule(function) -> Verdict:
     """A function (final, stage, stages) → the pruning ratio after that stage, final · (1 − (1 − stage/stages)³)."""
     for final, stages in ((0.8, 4), (0.6, 10)):
-        ratios = []
-        for stage in range(stages + 1):
-            ratio = result_of(function, final, stage, stages)
-            if ratio.numel() != 1:
-                return wrong(f"a ratio is a single number; yours has the shape {tuple(ratio.shape)}.")
-            ratios.append(float(ratio))
+        ratios = [_single_number(function, final, stage, stages) for stage in range(stages + 1)]
         if problem := _amiss(ratios, final, stages):
             return wrong(problem)
     return right("most goes at the start, while there is still much that nobody misses; the last stages are gentle.")
+
+
+def _single_number(function, *inputs) -> float:
+    result = returned_by(function, *inputs)
+    if isinstance(result, list | tuple) and any(value is ... for value in result):
+        raise Answered(NOT_TRIED)
+    if isinstance(result, bool) or not isinstance(result, int | float | Tensor):
+        raise Answered(wrong(f"a ratio is a single number, and your function returns {a_kind(result)}."))
+    result = result_of(lambda: result)
+    if result.numel() != 1:
+        raise Answered(wrong(f"a ratio is a single number; yours has the shape {tuple(result.shape)}."))
+    return float(result)
 
 
 def _amiss(ratios: list[float], final: float, stages: int) -> str | None:
@@ -60,20 +53,26 @@ def _amiss(ratios: list[float], final: float, stages: int) -> str | None:
             "yours is slow at first and fast at the end. Cube the rest, 1 − stage/stages.",
         ),
         ([final * (1 - t) ** 3 for t in done], "that is what is still to come. Take it away from `final`."),
+        ([(1 - t) ** 3 for t in done], "that is the share of `final` that is still to come."),
         ([1 - (1 - t) ** 3 for t in done], "it ends at 1, whatever `final` is. Multiply by `final`."),
         (
             [1 - final * (1 - (1 - t) ** 3) for t in done],
             "that share stays. The pruning ratio is the share that goes.",
         ),
+        ([final - (1 - t) ** 3 for t in done], "what is still to come is a share of `final`. Multiply the cube by it."),
         ([final * (1 - (1 - t) ** 2) for t in done], "you squared where the formula cubes: the exponent is 3."),
+        ([final * (1 - 3 * (1 - t)) for t in done], "you multiplied by 3. The third power is written `** 3`."),
         (
             [final * (1 - (1 - t - 1 / stages) ** 3) for t in done],
             "you are one stage ahead. At stage 0 nothing is pruned yet.",
         ),
+        ([100 * final * (1 - (1 - t) ** 3) for t in done], "that is in percent. A ratio lies between 0 and 1."),
     ]
     for values, message in misconceptions:
         if equals(values):
             return message
+    if all(abs(ratio - final * (1 - (1 - t) ** 3)) < 0.006 for ratio, t in zip(ratios, done, strict=True)):
+        return "your ratios are rounded. Return them with all their digits."
     if abs(ratios[0]) > 1e-5:
         return f"at stage 0 nothing is pruned yet, but you give {ratios[0]:.4g}."
     if abs(ratios[-1] - final) > 1e-5:
@@ -85,62 +84,220 @@ def _amiss(ratios: list[float], final: float, stages: int) -> str | None:
 
 
 @exercise
-def ridge_by_hand(function) -> Verdict:
-    """A function (x, y, start, ridge) → the W with the smallest ‖x Wᵀ − y‖² + ridge · ‖W − start‖²."""
-    generator = torch.Generator().manual_seed(0)
+def repair_by_hand(function) -> Verdict:
+    """A function (dense, pruned, images, ridge) → x, y, weight, bias for the last layer of an ArticleNet.
 
-    def draw(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+    x (images, inputs): what the layer is given in ``pruned``; y (images, outputs): what it gives in ``dense``; weight
+    (outputs, inputs) and bias (outputs,): those with the smallest ‖x Wᵀ + b − y‖² + ridge · ‖W − W₀‖², with the old weight
+    W₀; b is one more weight. What is still ``...`` of the four is what the check asks for next.
+    """
+    for count in (60, 5):  # the second time fewer images than unknowns
+        case = copy.deepcopy(_case(count))
+        before = [tensor.clone() for network in (case.dense, case.pruned) for tensor in network.state_dict().values()]
+        try:
+            result = returned_by(function, case.dense, case.pruned, case.images, case.ridge)
+        except Answered as end:
+            if "singular" in end.verdict.message:
+                return wrong(
+                    "what you invert is singular. With the ridge on the whole diagonal, and only there, it never is."
+                )
+            raise
+        if not isinstance(result, tuple | list) or len(result) != 4:
+            came = f"{a_kind(result)}{f' of {len(result)}' if isinstance(result, tuple | list) else ''}"
+            return wrong(f"your function should return four things, x, y, weight and bias; it returns {came}.")
+        if all(part is ... for part in result):
+            return NOT_TRIED
+        after = [tensor for network in (case.dense, case.pruned) for tensor in network.state_dict().values()]
+        if not all(map(torch.equal, before, after)):
+            return wrong("your function changes the networks that it is given. Return new tensors instead.")
+        if problem := _first_problem(case, result):
+            if count < 60:
+                problem = f"right for 60 pictures, but not for {count}, fewer than the layer has inputs: {problem}"
+            return wrong(problem)
+    return right("all four. Where an input is always 0, its weights stay as they were.")
 
-    x, y, start, ridge = draw(20, 4), draw(20, 3), draw(3, 4), 2.5
-    squares, identity = x.T @ x, torch.eye(4, dtype=torch.float64)
-    products, change = y.T @ x, (y - x @ start.T).T @ x
-    inverse = (squares + ridge * identity).inverse()
-    solution = start + change @ inverse
-    found = result_of(function, x, y, start, ridge)
 
-    def equals(value):
-        return found.shape == value.shape and torch.allclose(found.to(value), value, atol=1e-5)
+class _Case(NamedTuple):
+    dense: nn.Module
+    pruned: nn.Module
+    images: Tensor
+    ridge: float
 
-    if equals(solution.T):
-        return wrong("the result is transposed: it should have the shape (outputs, inputs), as `start` has.")
-    if found.shape != start.shape:
-        return wrong(f"the result has the shape {tuple(found.shape)}; it should have that of `start`, {tuple(start.shape)}.")
-    misconceptions = [
-        (products @ inverse, "this pulls W towards 0. The second term pulls it towards `start`."),
-        (
-            start + products @ inverse,
-            "you add `start`, but still explain all of y. Explain what is left: y − x startᵀ.",
-        ),
-        (change @ inverse, "that is how W differs from `start`. Add `start` to it."),
-        (products @ squares.inverse(), "the ridge is missing: this fits y alone, as if ridge were 0."),
-        (
-            start + change @ (squares + ridge).inverse(),
-            "you add the ridge to every entry of xᵀx. Only the diagonal gets it: ridge times the identity.",
-        ),
-        (
-            products @ (squares + ridge).inverse(),
-            "only the diagonal of xᵀx gets the ridge, and it pulls W towards `start`.",
-        ),
-        (start + change @ (squares + ridge**2 * identity).inverse(), "the ridge enters as it is, not squared."),
-        (
-            start + change @ (squares / 20 + ridge * identity).inverse() / 20,
-            "you take the mean over the rows, so that the ridge weighs more. The formula takes the sum.",
-        ),
-        (start, "this is `start` unchanged. Now move it towards what explains y."),
+
+@functools.cache
+def _case(count: int) -> _Case:
+    """A small network with half of its hidden neurons pruned, and ``count`` images."""
+    generator = generator_for("repair by hand")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        dense = ArticleNet((4, 6), hidden=16, num_classes=7, image_size=16).eval()
+    with torch.no_grad():  # else all images look alike to so small a network
+        for parameter in dense.parameters():
+            parameter *= 3
+    pruned = mask(dense, {"fc1": torch.arange(16) % 2 == 0})
+    return _Case(dense, pruned, torch.randn(count, 3, 16, 16, generator=generator), 2.5)
+
+
+def _first_problem(case: _Case, parts: Sequence) -> str | None:
+    """What is amiss with the first of ``x, y, weight, bias`` that is not right; None if all are."""
+    with torch.no_grad():
+        inside, outside = _outputs(case.pruned, case.images), _outputs(case.dense, case.images)
+    x, y = inside["fc2 is given"], outside["fc2 gives"]
+    names = ("x", "y", "weight", "bias")
+    wanted = {"x": x, "y": y, "weight": case.dense.fc2.weight.detach(), "bias": case.dense.fc2.bias.detach()}
+    done = []
+    for name, part in zip(names, parts, strict=True):
+        so_far = f"{_listed(done)} {'are' if len(done) > 1 else 'is'} right; " if done else ""
+        if part is ...:
+            return f"{so_far}{name} is still three dots."
+        if not isinstance(part, Tensor):
+            return f"{so_far}{name} should be a tensor, and yours is {a_kind(part)}."
+        part = part.detach()
+        if problem := _wrong_shape(name, part, wanted[name].shape):
+            return so_far + problem
+        problem = {
+            "x": lambda part: _wrong_rows(part, x, _slips_of_x(inside, outside)),
+            "y": lambda part: _wrong_rows(part, y, _slips_of_y(inside, outside)),
+            "weight": lambda part: _wrong_weight(part, x, y, case),
+            "bias": lambda part: _wrong_bias(part, x, y, case),
+        }[name](part)
+        if problem:
+            return so_far + problem
+        done.append(name)
+    return None
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """What stands where in an ArticleNet, by what a reader may take for the inputs or the outputs of fc2."""
+    flat = network.pool(network.conv2(network.pool(network.conv1(images).relu())).relu()).flatten(1)
+    hidden = network.fc1(flat)
+    after = hidden.relu()
+    return {"fc1 is given": flat, "fc1 gives": hidden, "fc2 is given": after, "fc2 gives": network.fc2(after)}
+
+
+def _slips_of_x(pruned: dict[str, Tensor], dense: dict[str, Tensor]) -> list[tuple[Tensor, str]]:
+    return [
+        (dense["fc2 is given"], "your x comes from the dense network. The new weights are for what is left in `pruned`."),
+        (pruned["fc1 gives"], "your x is what fc1 gives. Before it reaches fc2 it goes through the ReLU."),
+        (dense["fc1 gives"], "your x is what fc1 gives in `dense`, before the ReLU. Take `pruned`, behind the ReLU."),
     ]
-    for value, message in misconceptions:
-        if equals(value):
-            return wrong(message)
-    if not equals(solution):
-        loss, best = (
-            ((x @ w.T - y).square().sum() + ridge * (w - start).square().sum()).item() for w in (found.to(start), solution)
-        )
-        return wrong(f"your W brings the sum to {loss:.4g}; the smallest possible is {best:.4g}.")
-    x, y = draw(3, 4), draw(3, 3)
-    x[:, 1] = 0  # an input that is always silent, and fewer rows than inputs
-    found = result_of(function, x, y, start, ridge)
-    inverse = (x.T @ x + ridge * identity).inverse()
-    if not equals(start + (y - x @ start.T).T @ x @ inverse):
-        return wrong("right for that x, but not where xᵀx cannot be inverted. With the ridge added it always can.")
-    return right("where an input is always silent, its weights stay as they were in `start`.")
+
+
+def _slips_of_y(pruned: dict[str, Tensor], dense: dict[str, Tensor]) -> list[tuple[Tensor, str]]:
+    return [
+        (pruned["fc2 gives"], "your y comes from the pruned network. What fc2 should give is what it gave in `dense`."),
+        (dense["fc2 gives"].softmax(dim=1), "y holds the scores of fc2 as they are, without a softmax."),
+        (dense["fc2 gives"].relu(), "y holds the scores of fc2 as they are, without a ReLU."),
+        (dense["fc2 gives"] - pruned["fc2 gives"], "y is what fc2 gives in `dense`, not yet what is missing of it."),
+    ]
+
+
+def _wrong_shape(name: str, found: Tensor, wanted: torch.Size) -> str | None:
+    rows, columns = (*wanted, 1)[:2]
+    meaning = {
+        "x": "a row for each picture, a column for each input of fc2",
+        "y": "a row for each picture, a column for each output of fc2",
+        "weight": "(outputs, inputs), as fc2.weight has",
+        "bias": "(outputs,), as fc2.bias has",
+    }[name]
+    shape = tuple(found.shape)
+    if shape == wanted:
+        return None
+    if shape == (rows, columns + 1) and name == "x":
+        return "x has a column too many. Return it without the column of ones, which only the equations need."
+    if shape in ((rows, columns + 1), (columns + 1, rows)) and name == "weight":
+        return f"weight still holds the bias, as its last column; return the two apart. Its shape should be {tuple(wanted)}."
+    if shape == (columns, rows) and name != "bias":
+        return f"{name} is transposed: its shape is {shape}, and it should be {tuple(wanted)}, {meaning}."
+    return f"the shape of {name} is {shape}, and it should be {tuple(wanted)}: {meaning}."
+
+
+def _alike(found: Tensor, value: Tensor) -> bool:
+    return found.shape == value.shape and torch.allclose(found.to(value), value, rtol=1e-3, atol=1e-3 * value.std().item())
+
+
+def _wrong_rows(found: Tensor, wanted: Tensor, slips: list[tuple[Tensor, str]]) -> str | None:
+    if _alike(found, wanted):
+        return None
+    for value, message in slips:
+        if _alike(found, value):
+            return message
+    if _alike(found.sort(dim=0).values, wanted.sort(dim=0).values):
+        return "the rows are in another order than the pictures."
+    return f"the shape is right, the numbers are not: the first is {found[0, 0]:.4g}, and it should be {wanted[0, 0]:.4g}."
+
+
+def _solutions(x: Tensor, y: Tensor, case: _Case, pull: float) -> list[tuple[Tensor, str | None]]:
+    """Weights (outputs, inputs + 1), the bias as the last column, and what is amiss with them; nothing with the first.
+
+    ``pull``: how strongly the ridge pulls the bias. In the lesson's formula it is a weight like any other, 1; in the
+    library it is free, 0. Either will do.
+    """
+    x, y, ridge = F.pad(x.double(), (0, 1), value=1.0), y.double(), case.ridge
+    layer = case.dense.fc2
+    old = torch.cat([layer.weight, layer.bias[:, None]], dim=1).detach().double()
+    squares, diagonal = x.T @ x, torch.eye(x.shape[1], dtype=torch.float64)
+    diagonal[-1, -1] = pull
+
+    def solve(penalty, missing=y - x @ old.T):
+        return torch.linalg.lstsq(squares + penalty, x.T @ missing, driver="gelsd").solution.T
+
+    return [
+        (old + solve(ridge * diagonal), None),
+        (old, "weight is the old one. Now move it towards what explains y."),
+        (old + solve(0 * diagonal), "the ridge is missing: your weights fit y alone, as if ridge were 0."),
+        (solve(ridge * diagonal, y), "your ridge pulls the weights towards 0. It should pull them towards the old ones."),
+        (
+            old + solve(ridge * diagonal, y),
+            "you add the old weights, but still explain all of y. Explain what the old ones leave unexplained.",
+        ),
+        (solve(ridge * diagonal), "that is by how much the weights change. Add the old ones."),
+        (old - solve(ridge * diagonal), "the change has the wrong sign: what is missing is y minus what the layer gives."),
+        (
+            old + solve(torch.full_like(squares, ridge)),
+            "you add the ridge to every entry of xᵀx. It belongs on the diagonal only: ridge times the identity.",
+        ),
+        (old + solve(ridge**2 * diagonal), "the ridge is not squared in the formula."),
+        (
+            old + solve(ridge * len(x) * diagonal),
+            "you take the mean over the pictures, so that the ridge weighs more. The formula takes the sum.",
+        ),
+    ]
+
+
+def _without_bias(x: Tensor, y: Tensor, case: _Case) -> list[tuple[Tensor, str]]:
+    """Weights (outputs, inputs) of those who left the bias out of the equations, and what to tell them."""
+    x, y, (old, bias) = x.double(), y.double(), (part.detach().double() for part in case.dense.fc2.parameters())
+    squares = x.T @ x + case.ridge * torch.eye(x.shape[1], dtype=torch.float64)
+    hint = "The bias is one more weight: give x a column of ones."
+    return [
+        (old + torch.linalg.solve(squares, x.T @ (y - bias - x @ old.T)).T, f"you keep the old bias. {hint}"),
+        (old + torch.linalg.solve(squares, x.T @ (y - x @ old.T)).T, f"the bias is not in your equations. {hint}"),
+        (torch.linalg.solve(squares, x.T @ y).T, f"the bias and the old weights are not in your equations. {hint}"),
+    ]
+
+
+def _wrong_weight(found: Tensor, x: Tensor, y: Tensor, case: _Case) -> str | None:
+    known = [(weights[:, :-1], message) for pull in (1, 0) for weights, message in _solutions(x, y, case, pull)]
+    for value, message in known + _without_bias(x, y, case):
+        if _alike(found, value.to(found)):
+            return message
+    return (
+        f"the numbers of weight are not right: the first is {found[0, 0]:.4g}, and it should be {known[0][0][0, 0]:.4g}. "
+        "Look at what is inverted, on which side it stands, and what is transposed."
+    )
+
+
+def _wrong_bias(found: Tensor, x: Tensor, y: Tensor, case: _Case) -> str | None:
+    best, old = [_solutions(x, y, case, pull)[0][0][:, -1] for pull in (1, 0)], case.dense.fc2.bias.detach()
+    if any(_alike(found, value.to(found)) for value in best):
+        return None
+    if _alike(found, old):
+        return "bias is the old one. It is solved for together with the weights: the last column of the solution."
+    if any(_alike(found + old, value.to(found)) for value in best):
+        return "that is by how much the bias changes. Add the old one."
+    return f"the numbers of bias are not right: the first is {found[0]:.4g}, and it should be {best[0][0]:.4g}."

@@ -117,28 +117,6 @@ def one_before_failure(curve, drop):
         best = ratio
 
 
-def cubic(of=lambda t: 1 - (1 - t) ** 3, ahead=0):
-    return lambda final, stage, stages: final * of((stage + ahead) / stages)
-
-
-def solve(toward=1.0, less=1.0, penalty=lambda ridge, n: ridge * torch.eye(n)):
-    """The solution of lesson 06's third exercise, with the slips that the check knows."""
-
-    def variant(x, y, start, ridge):
-        left = y - less * x @ start.T
-        return toward * start + left.T @ x @ torch.linalg.inv(x.T @ x + penalty(ridge, x.shape[1]))
-
-    return variant
-
-
-def solve_if_regular(x, y, start, ridge):
-    return solve()(x, y, start, ridge) if torch.linalg.matrix_rank(x) == x.shape[1] else start
-
-
-def solve_for_the_mean(x, y, start, ridge):
-    return solve()(x, y, start, ridge * len(x))
-
-
 CASES = [
     (checks.parameters_of_a_filter, 32 * 25 + 1 + 1024 * 25, True, "801"),
     (checks.parameters_of_a_filter, 801, False, "Which weights of fc1"),
@@ -262,47 +240,6 @@ CASES = [
     (checks.safe_ratio, lambda curve, drop: 0.0, False, "you return 0"),
     (checks.safe_ratio, lambda curve: 0.0, False, "stops with TypeError"),
     (checks.safe_ratio, 0.5, False, "hand over the function"),
-    (checks.left_after_stage_three, 26, True, "38 of 64"),
-    (checks.left_after_stage_three, 38, False, "are gone"),
-    (checks.left_after_stage_three, 38.4, False, "are gone"),
-    (checks.left_after_stage_three, 25.6, False, "as a whole"),
-    (checks.left_after_stage_three, 25, False, "nearest whole number"),
-    (checks.left_after_stage_three, 33, False, "original 64"),
-    (checks.left_after_stage_three, 32.8, False, "original 64"),
-    (checks.left_after_stage_three, 13, False, "stage 4"),
-    (checks.left_after_stage_three, 51, False, "stage 1"),
-    (checks.left_after_stage_three, 16, False, "3/4 of 0.8"),
-    (checks.left_after_stage_three, 0.6, False, "How many of 64"),
-    (checks.left_after_stage_three, 7, False, "3/4 of 0.8"),
-    (checks.cubic_schedule, cubic(), True, "gentle"),
-    (checks.cubic_schedule, cubic(lambda t: t), False, "linear"),
-    (checks.cubic_schedule, cubic(lambda t: t**3), False, "slow at first"),
-    (checks.cubic_schedule, cubic(lambda t: (1 - t) ** 3), False, "still to come"),
-    (checks.cubic_schedule, lambda final, stage, stages: 1 - (1 - stage / stages) ** 3, False, "whatever `final` is"),
-    (checks.cubic_schedule, lambda *given: 1 - cubic()(*given), False, "that share stays"),
-    (checks.cubic_schedule, cubic(lambda t: 1 - (1 - t) ** 2), False, "exponent is 3"),
-    (checks.cubic_schedule, cubic(ahead=1), False, "one stage ahead"),
-    (checks.cubic_schedule, cubic(lambda t: 1 - t), False, "nothing is pruned yet, but"),
-    (checks.cubic_schedule, cubic(lambda t: t / 2), False, "after the last stage"),
-    (checks.cubic_schedule, cubic(lambda t: t**2), False, "starts and ends right"),
-    (checks.cubic_schedule, lambda final, stage, stages: torch.zeros(2), False, "single number"),
-    (checks.cubic_schedule, lambda final, stage, stages: final ^ 3, False, "stops with TypeError"),
-    (checks.ridge_by_hand, solve(), True, "as they were"),
-    (checks.ridge_by_hand, solve(toward=0, less=0), False, "towards 0"),
-    (checks.ridge_by_hand, solve(less=0), False, "what is left"),
-    (checks.ridge_by_hand, solve(toward=0), False, "Add `start`"),
-    (checks.ridge_by_hand, solve(penalty=lambda ridge, n: 0), False, "ridge is missing"),
-    (checks.ridge_by_hand, lambda x, y, start, ridge: torch.linalg.lstsq(x, y).solution.T, False, "ridge is missing"),
-    (checks.ridge_by_hand, solve(penalty=lambda ridge, n: ridge), False, "times the identity"),
-    (checks.ridge_by_hand, solve(toward=0, less=0, penalty=lambda ridge, n: ridge), False, "pulls W towards `start`"),
-    (checks.ridge_by_hand, solve(penalty=lambda ridge, n: ridge**2 * torch.eye(n)), False, "not squared"),
-    (checks.ridge_by_hand, solve_for_the_mean, False, "mean over the rows"),
-    (checks.ridge_by_hand, lambda *given: solve()(*given).T, False, "transposed"),
-    (checks.ridge_by_hand, lambda x, y, start, ridge: x, False, "shape (20, 4)"),
-    (checks.ridge_by_hand, lambda x, y, start, ridge: start, False, "unchanged"),
-    (checks.ridge_by_hand, lambda x, y, start, ridge: start * 0, False, "smallest possible"),
-    (checks.ridge_by_hand, solve_if_regular, False, "cannot be inverted"),
-    (checks.ridge_by_hand, lambda x, y, start, ridge: x @ y, False, "stops with RuntimeError"),
     (checks.channels_left, 45, True, "19 channels go"),
     (checks.channels_left, torch.tensor(45), True, "19 channels go"),
     (checks.channels_left, 19, False, "how many stay"),
@@ -352,8 +289,6 @@ def test_an_untouched_exercise_is_not_tried_yet(check):
         (checks.recall_of_each_class, lambda guesses, labels, classes: ...),
         (checks.mask_by_hand, lambda weight, keep: ...),
         (checks.safe_ratio, lambda curve, drop: ...),
-        (checks.cubic_schedule, lambda final, stage, stages: ...),
-        (checks.ridge_by_hand, lambda x, y, start, ridge: ...),
     ],
 )
 def test_a_blank_in_the_shape_of_the_lesson_is_not_tried_yet(check, blank):
