@@ -92,12 +92,12 @@ def threshold_as_printed(importance: dict[str, Tensor], k: int) -> Threshold:
 def threshold_by_budget(
     importance: dict[str, Tensor], budget: float, cost: Callable[[dict[str, Tensor]], float], scope: str = "local"
 ) -> Threshold:
-    """Keep as many channels as fit into ``budget``, the most important ones.
+    """Let channels go one after the other, the least important first, until the rest fits into ``budget``.
 
     ``cost``: what a ``keep`` costs, in the unit of ``budget``; it must not rise when channels go. For parameters:
     ``lambda keep: count_params(remove(mask(model, keep)))``, for MACs the same with ``count_macs``. ``scope="local"`` takes
-    channels from all layers at the same pace, ``"global"`` wherever the importance is lowest. θ is as in
-    ``threshold_by_ratio``.
+    channels from all layers at the same pace, ``"global"`` wherever the importance is lowest. No channel comes back because
+    it is cheap: what is left of the budget may be enough for one that went earlier. θ is as in ``threshold_by_ratio``.
 
     Raises ValueError if even one channel in each layer costs more than ``budget``, and as ``threshold_by_ratio`` does for an
     unknown scope or unfit importance.

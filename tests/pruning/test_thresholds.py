@@ -169,7 +169,7 @@ def test_k_must_fit_the_smallest_layer(rule):
 
 @given(IMPORTANCE, st.data(), SCOPES)
 @pytest.mark.filterwarnings("ignore:.*would empty layer")
-def test_budget_keeps_as_many_as_fit(importance, data, scope):
+def test_channels_go_in_their_order_until_the_rest_fits_the_budget(importance, data, scope):
     prices = {name: data.draw(st.integers(1, 5)) for name in importance}
 
     def cost(keep):
@@ -204,6 +204,15 @@ def test_budget_keeps_as_many_as_fit(importance, data, scope):
         assert cost(keep) == max(size for size in sizes if size <= budget)
     for name, stays in keep.items():
         assert stays.sum() == 1 or importance[name][stays].min().item() >= theta[name]
+
+
+def test_a_cheap_channel_does_not_come_back():
+    """The order decides, not the price: 1 of the budget of 12 stays unused, enough for the first channel that went."""
+    importance = {"cheap": torch.tensor([0.1, 0.9]), "dear": torch.tensor([0.5, 0.8])}
+    keep = ap.threshold_by_budget(
+        importance, 12, lambda keep: int(keep["cheap"].sum() + 10 * keep["dear"].sum()), "global"
+    ).keep
+    assert {name: stays.tolist() for name, stays in keep.items()} == {"cheap": [False, True], "dear": [False, True]}
 
 
 def test_a_local_budget_takes_the_same_share_everywhere():
