@@ -33,7 +33,8 @@ def overflowing(sizes, temperature, signed, weight):
 
 
 def with_gradients(network, temperature):
-    return {name: score(network.get_submodule(name).weight.flatten(1).abs(), temperature, 0, 0) for name in ("fc1", "conv1", "conv2")}  # fmt: skip  # noqa: E501
+    rows = {name: network.get_submodule(name).weight.flatten(1) for name in ("fc1", "conv1", "conv2")}
+    return {name: score(row.abs(), temperature, row, row) for name, row in rows.items()}
 
 
 def weights_made_positive(network, temperature):
@@ -49,6 +50,18 @@ def over(dim, sum_over=(1, 2, 3)):
         if weight.ndim == 2:
             return score(sizes, temperature, signed, weight)
         return ((weight.abs() / temperature).softmax(dim) * weight.abs()).sum(sum_over)
+
+    return importance(one_layer)
+
+
+def by_kernel(sum_over):
+    """A softmax over the numbers of one input channel, instead of the whole filter."""
+
+    def one_layer(sizes, temperature, signed, weight):
+        if weight.ndim == 2:
+            return score(sizes, temperature, signed, weight)
+        kernels = weight.abs().flatten(2)
+        return ((kernels / temperature).softmax(2) * kernels).sum(sum_over)
 
     return importance(one_layer)
 
@@ -125,6 +138,8 @@ CASES = [
     (checks.attention_importance, over(2), False, "over the height of the kernel only"),
     (checks.attention_importance, over(-1), False, "over the width of the kernel only"),
     (checks.attention_importance, over(1, 1), False, "one score for each filter"),
+    (checks.attention_importance, by_kernel((1, 2)), False, "over one input channel at a time only"),
+    (checks.attention_importance, by_kernel(2), False, "one score for each filter"),
     (checks.attention_importance, weights_made_positive, False, "changes the weights"),
     (checks.attention_importance, lambda n, t: score(n.fc1.weight.abs(), t, 0, 0), False, "returns a Tensor"),
     (checks.attention_importance, lambda n, t: [1.0], False, "returns a list; it should return a dictionary"),
