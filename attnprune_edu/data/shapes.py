@@ -91,49 +91,65 @@ def draw(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     labels = rng.permutation(np.arange(count, dtype=np.int64) % len(SHAPES))
     images = np.empty((count, 3, SIDE, SIDE), dtype=np.uint8)
     for label, shape in enumerate(SHAPES.values()):
+        hue = 2 * np.pi * label / len(SHAPES)
         places = np.flatnonzero(labels == label)
-        for chosen in np.array_split(places, 1 + len(places) // 100):  # 100 fit into the cache: twice as fast
-            images[chosen] = _paint(shape, len(chosen), rng)
+        for chosen in np.array_split(places, 1 + len(places) // 50):  # 50 fit into the cache: twice as fast
+            images[chosen] = _paint(shape, hue, len(chosen), rng)
     return torch.from_numpy(images), torch.from_numpy(labels)
 
 
-def _paint(shape, count: int, rng: np.random.RandomState) -> np.ndarray:
-    """Paint ``count`` pictures of one shape, back to front: clouds, two dots, the shape, a stroke, grain."""
+def _paint(shape, hue: float, count: int, rng: np.random.RandomState) -> np.ndarray:
+    """Paint ``count`` pictures of one shape, front to back: a stroke, the shape, five dots, the background.
+
+    Then light and shade fall over it all, and grain. The shape leans towards ``hue``, an angle on the colour wheel, so that
+    colour says a little about the class, as in photographs, and never enough.
+    """
 
     def some(low, high):
         return rng.uniform(low, high, (count, 1, 1))  # one number for each picture
 
     def colour():
-        grey, tint = some(0.25, 0.75)[:, None], rng.uniform(-0.1, 0.1, (count, 3, 1, 1))
-        return grey + tint  # (count, 3, 1, 1)
+        return some(0.25, 0.75) + rng.uniform(-0.12, 0.12, (count, 3, 1))  # a grey, and a tint
 
-    def put(distance, paint):
-        nonlocal pictures
-        coverage = np.clip(0.5 - distance, 0, 1)[:, None]  # (count, 1, 32, 32): the edge fades over one pixel
-        pictures += coverage * (paint - pictures)
+    paints, shares, uncovered = [], [], 1.0  # share: how much of a pixel shows a paint, for the edge fades over one pixel
 
-    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2  # pixels from the middle, each (32, 32)
+    def put(paint, distance):
+        nonlocal uncovered
+        shares.append(uncovered * np.clip(0.5 - distance, 0, 1))  # (count, 32, 32)
+        paints.append(paint)
+        uncovered = uncovered - shares[-1]
 
-    # Clouds: four by four patches, a little lighter or darker than the background, that melt into each other.
-    background = colour()
-    nearness = np.clip(1 - abs(np.linspace(0, 3, SIDE)[:, None] - np.arange(4)), 0, 1)  # (32, 4)
-    smooth = nearness**2 * (3 - 2 * nearness)
-    patches = rng.uniform(-0.14, 0.14, (count, 3, 4, 4))
-    pictures = background + smooth @ patches @ smooth.T  # (count, 3, 32, 32)
-
-    for _ in range(2):
-        put(hypot(x - some(-16, 16), y - some(-16, 16)) - some(1, 2), colour())
-
-    # Red, green and blue each move away from the background's, to the side with more room: never hidden.
-    contrast = rng.uniform(0.2, 0.45, (count, 3, 1, 1)) * np.where(background < 0.5, 1, -1)
-    x0, y0, turn = x - some(-4, 4), y - some(-4, 4), some(0, 2 * np.pi)
-    across = x0 * np.cos(turn) + y0 * np.sin(turn)  # (count, 32, 32)
-    along = y0 * np.cos(turn) - x0 * np.sin(turn)
-    size, stretch = some(8, 12), some(0.92, 1.08)
-    put(size * shape(across / size * stretch, along / size / stretch), background + contrast)
+    x = np.arange(SIDE) - (SIDE - 1) / 2  # pixels from the middle to the right, (32,)
+    y = -x[:, None]  # and upwards, (32, 1)
 
     turn = some(0, 2 * np.pi)
-    put(abs(x * np.cos(turn) + y * np.sin(turn) - some(-10, 10)) - some(0.4, 0.7), colour())
+    put(colour(), abs(x * np.cos(turn) + y * np.sin(turn) - some(-10, 10)) - some(0.5, 1))
 
-    pictures += some(0.01, 0.07)[:, None] * rng.uniform(-1, 1, pictures.shape)
+    # Red, green and blue all move away from the background's, to the side with more room: never hidden.
+    background = colour()
+    away = np.where(background.mean(axis=1, keepdims=True) < 0.5, 1, -1)
+    wheel = np.array([0, 2, 4])[:, None] * np.pi / 3  # where red, green and blue lie
+    towards = np.cos(hue + some(-1.1, 1.1) - wheel)  # (count, 3, 1)
+    x0, y0, turn = x - some(-4, 4), y - some(-4, 4), some(-1, 1)
+    across = x0 * np.cos(turn) + y0 * np.sin(turn)  # (count, 32, 32)
+    along = y0 * np.cos(turn) - x0 * np.sin(turn)
+    size, stretch = some(6.5, 11), some(0.92, 1.08)
+    contrast = away * rng.uniform(0.05, 0.17, (count, 3, 1)) + 0.11 * (away + towards)
+    put(background + contrast, size * shape(across / size * stretch, along / size / stretch))
+
+    for _ in range(5):
+        put(colour(), hypot(x - some(-16, 16), y - some(-16, 16)) - some(1, 2.5))
+    put(background, np.full((SIDE, SIDE), -1))
+
+    mix = np.stack(shares, axis=1).reshape(count, len(shares), SIDE * SIDE)  # (count, 8, 1024)
+    pictures = (np.concatenate(paints, axis=2) @ mix).reshape(count, 3, SIDE, SIDE)
+
+    # Light and shade: four by four patches, a little lighter or darker, that melt into each other.
+    nearness = np.clip(1 - abs(np.linspace(0, 3, SIDE)[:, None] - np.arange(4)), 0, 1)  # (32, 4)
+    smooth = nearness**2 * (3 - 2 * nearness)
+    pictures += smooth @ rng.uniform(-0.2, 0.2, (count, 3, 4, 4)) @ smooth.T
+
+    # Whole bytes are random numbers that cost little; each is one of 256 steps from -1 to 1.
+    grain = np.frombuffer(rng.bytes(pictures.size), dtype=np.int8).reshape(pictures.shape) / 128
+    pictures += some(0.03, 0.12)[:, None] * grain
     return np.rint(255 * np.clip(pictures, 0, 1)).astype(np.uint8)

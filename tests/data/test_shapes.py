@@ -5,25 +5,26 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d
 
 from attnprune_edu.data import shapes
 
 # Of draw(500): the mean of red, green and blue for each class, in the order of CLASS_NAMES. A checkpoint is trained on
 # these pictures, so whoever changes a number here must train it again.
 CHANNEL_MEANS = [
-    [134.76, 128.96, 132.49],
-    [132.33, 129.82, 130.42],
-    [129.61, 126.60, 126.07],
-    [131.17, 130.68, 131.74],
-    [123.72, 122.71, 124.30],
-    [130.02, 128.70, 126.65],
-    [119.81, 122.22, 120.23],
-    [128.78, 129.97, 124.45],
-    [129.61, 135.03, 132.20],
-    [123.04, 122.69, 124.32],
+    [124.77, 118.88, 123.97],
+    [121.56, 122.12, 120.43],
+    [128.23, 124.11, 119.94],
+    [129.80, 127.69, 121.65],
+    [127.03, 138.76, 131.65],
+    [124.65, 129.64, 130.01],
+    [120.37, 120.48, 130.43],
+    [130.42, 124.92, 130.87],
+    [127.77, 124.04, 127.06],
+    [131.76, 124.22, 130.33],
 ]
 FIRST_LABELS = [0, 4, 3, 5, 1, 5, 6, 9, 9, 3, 1, 0, 0, 9, 1, 9, 8, 5, 4, 7]
-FIRST_ROW = [124, 127, 181, 177, 189, 178, 104, 99]  # every fourth pixel of the middle row of the first picture, red
+FIRST_ROW = [123, 82, 83, 156, 171, 92, 147, 83]  # every fourth pixel of the middle row of the first picture, red
 
 
 def test_fingerprint():
@@ -69,30 +70,42 @@ def test_ten_different_names():
     assert len(shapes.CLASS_NAMES) == len(set(shapes.CLASS_NAMES)) == 10
 
 
+def difference(name: str, hue: float = 0.0, count: int = 100) -> np.ndarray:
+    """Paint the same pictures with the shape and without it: what the shape itself adds, (count, 3, 32, 32)."""
+    nothing = np.full((count, 32, 32), 1e3)
+    with_shape = shapes._paint(shapes.SHAPES[name], hue, count, np.random.RandomState(0)).astype(int)
+    return with_shape - shapes._paint(lambda x, y: nothing, hue, count, np.random.RandomState(0))
+
+
 @pytest.mark.parametrize("name", shapes.CLASS_NAMES)
 def test_shape_stands_out(name):
-    """Paint the same pictures with the shape and without it: the difference is what the shape itself adds."""
-    count = 100
-    with_shape = shapes._paint(shapes.SHAPES[name], count, np.random.RandomState(0)).astype(int)
-    without = shapes._paint(lambda x, y: np.full_like(x, 1e3), count, np.random.RandomState(0)).astype(int)
-    difference = abs(with_shape - without).max(axis=1)  # (count, 32, 32)
-    inside = difference > 10
+    change = abs(difference(name)).max(axis=1)  # (count, 32, 32)
+    inside = change > 10
     covered = inside.mean(axis=(1, 2))
     assert covered.min() > 0.05 and covered.max() < 0.45, "too small to be named, or larger than the picture"
-    contrast = [difference[i][inside[i]].mean() for i in range(count)]
-    assert min(contrast) > 25, "hardly to be seen"
-    assert np.mean(contrast) < 130, "glaring"
+    contrast = [one[where].mean() for one, where in zip(change, inside, strict=True)]
+    assert min(contrast) > 35, "hardly to be seen"
+    assert np.mean(contrast) < 100, "glaring"
+
+
+@pytest.mark.parametrize(("name", "heavy_end"), [("heart", "top"), ("arrow", "top"), ("drop", "bottom")])
+def test_shapes_stand_upright(name, heavy_end):
+    filled = (abs(difference(name)).max(axis=1) > 10).sum(axis=(0, 2))  # (32 rows,), from the top
+    middle = (filled * np.arange(32)).sum() / filled.sum() - 15.5
+    assert (middle < -0.5) == (heavy_end == "top") and (middle > 0.5) == (heavy_end == "bottom")
+
+
+@pytest.mark.parametrize("channel", range(3))
+def test_shape_leans_towards_its_hue(channel):
+    lean = difference("circle", hue=channel * 2 * np.pi / 3).mean(axis=(0, 2, 3))  # red, green, blue
+    others = np.delete(lean, channel)
+    assert lean[channel] > others.max() + 3
 
 
 def test_speed():
-    fastest = float("inf")
-    for _ in range(3):  # the best of three, because other programs may want the processor too
-        start = time.perf_counter()
-        shapes.draw(6_000)
-        fastest = min(fastest, time.perf_counter() - start)
-        if fastest < 3:
-            break
-    assert fastest < 3
+    start = time.process_time()  # other programs may want the processor too
+    shapes.draw(6_000)
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize("name", ["count", "seed"])
@@ -113,13 +126,18 @@ def test_numpy_integers_are_accepted():
 
 
 def test_linear_model_fails(shapes_data):
-    """Ridge regression on one-hot targets, in closed form, with the penalty that suits the test part best."""
-    x, x_test = (shapes_data.normalize(part.images).flatten(1) for part in (shapes_data.train, shapes_data.test))
+    """Ridge regression on one-hot targets, in closed form, with the penalty that suits the test part best.
+
+    It sees means of 2×2 pixels, of which it makes as much as of the pixels, in a twentieth of the time. Colour tells it more
+    than chance would.
+    """
+    parts = shapes_data.train, shapes_data.test
+    x, x_test = (avg_pool2d(shapes_data.normalize(part.images), 2).flatten(1) for part in parts)
     target = torch.nn.functional.one_hot(shapes_data.train.labels, 10).float() - 0.1
     values, vectors = torch.linalg.eigh(x.T @ x)  # one decomposition serves every penalty
     seen, projected = vectors.T @ (x.T @ target), x_test @ vectors
     best = 0.0
-    for penalty in (1e2, 1e3, 1e4, 1e5, 1e6):
+    for penalty in (1e2, 1e3, 1e4, 1e5):
         scores = projected @ (seen / (values + penalty)[:, None])
         best = max(best, (scores.argmax(dim=1) == shapes_data.test.labels).double().mean().item())
-    assert best < 0.45
+    assert 0.2 < best < 0.45

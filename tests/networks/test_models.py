@@ -153,7 +153,7 @@ def accuracy_on_card(name: str) -> float:
     return float(row.split("|")[2].split("%")[0]) / 100
 
 
-@pytest.mark.parametrize(("name", "low", "high"), [("article-net", 0.80, 0.92), ("resnet20", 0.98, 1.0)])
+@pytest.mark.parametrize(("name", "low", "high"), [("article-net", 0.75, 0.85), ("resnet20", 0.95, 1.0)])
 def test_a_shapes_network_reaches_what_its_card_says(shapes_data, name, low, high):
     measured = ap.accuracy(ap.load_model(name, "shapes"), shapes_data)
     assert abs(measured - accuracy_on_card(f"{name}-shapes")) < 0.005
