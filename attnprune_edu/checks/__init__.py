@@ -4,12 +4,12 @@ A check takes the reader's answer and returns a ``Verdict``. An exercise that st
 answer is met by the misconception that most likely led to it.
 """
 
-from .lesson_00 import channels_left, keep_for_fc1, weights_left
-from .lesson_01 import magnitude_rule, parameters_of_a_filter, removable_neurons
+from .lesson_00 import keep_for_one_layer, six_steps, weights_left
+from .lesson_01 import magnitude_pruner, parameters_of_a_filter, removable_neurons
 from .lesson_02 import attention_importance, score_by_hand, two_temperatures
 from .lesson_03 import budget_by_hand, stay_above_the_mean, theta_of_ratio
-from .lesson_04 import recall_by_hand, recall_of_each_class, validation_split
-from .lesson_05 import mask_by_hand, safe_ratio, weight_after_a_step
+from .lesson_04 import recall_of_each_class, training_loop, validation_split
+from .lesson_05 import masked_convolution, safe_ratio, weight_after_two_steps
 from .lesson_06 import cubic_schedule, repair_by_hand
 from .lesson_07 import overall_speedup, params_of_cut_conv, removal_by_hand
 from .lesson_08 import images_for_half_a_point, paired_bootstrap, what_the_article_reports
@@ -19,28 +19,28 @@ __all__ = [
     "Verdict",
     "attention_importance",
     "budget_by_hand",
-    "channels_left",
     "cubic_schedule",
     "images_for_half_a_point",
-    "keep_for_fc1",
-    "magnitude_rule",
-    "mask_by_hand",
+    "keep_for_one_layer",
+    "magnitude_pruner",
+    "masked_convolution",
     "overall_speedup",
-    "parameters_of_a_filter",
     "paired_bootstrap",
+    "parameters_of_a_filter",
     "params_of_cut_conv",
-    "recall_by_hand",
     "recall_of_each_class",
     "removable_neurons",
     "removal_by_hand",
     "repair_by_hand",
     "safe_ratio",
     "score_by_hand",
+    "six_steps",
     "stay_above_the_mean",
     "theta_of_ratio",
+    "training_loop",
     "two_temperatures",
     "validation_split",
-    "weight_after_a_step",
+    "weight_after_two_steps",
     "weights_left",
     "what_the_article_reports",
 ]

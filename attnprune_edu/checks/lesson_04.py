@@ -1,31 +1,13 @@
 """Checks of lesson 04, train the CNN."""
 
+import functools
+from typing import NamedTuple
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .verdict import Answered, Verdict, close_to, exercise, result_of, right, wrong
-
-
-@exercise
-def recall_by_hand(answer) -> Verdict:
-    """What is the recall of dog in the lesson's table of three classes?"""
-    answer = float(answer)
-    close = close_to(answer, 0.004)
-    if close(0.7):
-        return right("recall reads along the row: of all that are dogs, which share does the network find?")
-    if close(70 / 95):
-        return wrong("you went down the column: of all that it calls dog. That is precision; recall reads along the row.")
-    if close(190 / 250):
-        return wrong("that is the accuracy over all three classes. Recall looks at the row of dog alone.")
-    if close(0.3):
-        return wrong("that is the share of dogs that it misses. Recall is the share that it finds.")
-    if answer in (70, 100):
-        return wrong("give a share between 0 and 1: the dogs that it finds, divided by all dogs.")
-    if close(70 / 250):
-        return wrong("you divided by the pictures of all classes. Divide by the number of dogs.")
-    if close(0.8):
-        return wrong("that is the recall of cat, and of ship. Take the row of dog.")
-    return wrong("take the row of dog: what stands in the column of dog, divided by the sum of the row.")
+from .verdict import NOT_TRIED, Answered, Verdict, a_kind, exercise, result_of, returned_by, right, wrong
 
 
 @exercise
@@ -38,15 +20,8 @@ def validation_split(function) -> Verdict:
             if problem := _amiss(train, validation, count, held_out):
                 return wrong(problem)
         splits = [_split_of(function, 50, 12, seed)[1].sort().values for seed in (3, 3, 4, 5)]
-        if any(split.tolist() in (list(range(12)), list(range(38, 50))) for split in splits):
-            return wrong(
-                "you take the first or the last ones. The data may be sorted by class, and then classes are missing: "
-                "draw at random."
-            )
-        if not splits[0].equal(splits[1]):
-            return wrong("the same seed gave two different splits. Draw with a generator that starts from the seed.")
-        if splits[0].equal(splits[2]) and splits[0].equal(splits[3]):
-            return wrong("every seed gives the same split. Does your generator start from `seed`?")
+        if problem := _not_by_seed(splits, 50):
+            return wrong(problem)
         if not torch.get_rng_state().equal(before):
             return wrong(
                 "the split is good, but it also moves PyTorch's own generator, and so other random numbers change. "
@@ -59,20 +34,35 @@ def validation_split(function) -> Verdict:
 
 def _split_of(function, *inputs) -> list[Tensor]:
     """The two tensors that the reader's ``function`` returns, or the end of the check."""
-    results = []
-
-    def first_look(*given):
-        results.append(function(*given))
-        if results[0] is None or results[0] is ...:
-            return results[0]
-        blank = isinstance(results[0], tuple | list) and any(part is ... for part in results[0])
-        return ... if blank else torch.tensor(0)  # what else it may be is told apart below
-
-    result_of(first_look if callable(function) else function, *inputs)
-    parts = results[0]
-    if not isinstance(parts, tuple | list) or len(parts) != 2 or not all(isinstance(part, Tensor) for part in parts):
-        raise Answered(wrong("return two tensors, `return train, validation`: the indices for each part."))
+    parts = returned_by(function, *inputs)
+    if not isinstance(parts, tuple | list) or len(parts) != 2:
+        how_many = f" of {len(parts)}" if isinstance(parts, tuple | list) else ""
+        came = f"{a_kind(parts)}{how_many}"
+        raise Answered(wrong(f"return two tensors, `return train, validation`: the indices for each part; this is {came}."))
+    if all(part is ... for part in parts):
+        raise Answered(NOT_TRIED)
+    for name, part in zip(("train", "validation"), parts, strict=True):
+        if not isinstance(part, Tensor):
+            raise Answered(wrong(f"{name} should be a tensor of indices, and this is {a_kind(part)}."))
     return list(parts)
+
+
+def _not_by_seed(validation: list[Tensor], count: int) -> str | None:
+    """Why these sorted validation parts, of two equal seeds and two others, are not drawn at random by their seed."""
+    first, again, *others = validation
+    if not first.equal(again):
+        return "the same seed gave two different splits. Draw with a generator that starts from the seed."
+    held_out = len(first)
+    if any(part.tolist() in (list(range(held_out)), list(range(count - held_out, count))) for part in validation):
+        return (
+            "you take the first or the last ones. The data may be sorted by class, and then classes are missing: "
+            "draw at random."
+        )
+    if all(first.equal(other) for other in others):
+        if len(first.diff().unique()) == 1:
+            return f"you take one of every {int(first.diff()[0])} pictures, whatever the seed. Draw at random."
+        return "every seed gives the same split. Draw with a generator that starts from `seed`."
+    return None
 
 
 def _amiss(train: Tensor, validation: Tensor, count: int, held_out: int) -> str | None:
@@ -139,3 +129,243 @@ def recall_of_each_class(function) -> Verdict:
     if not equals(expected):
         return wrong("go through all classes: one that the network never names has the recall 0, and keeps its place.")
     return right("their mean is the accuracy only if all classes have equally many pictures.")
+
+
+@exercise
+def training_loop(function) -> Verdict:
+    """A function (network, images, labels, held_out, epochs, seed) → mean loss and validation accuracy of each epoch."""
+    with torch.random.fork_rng():  # what the reader draws later does not depend on the check
+        torch.manual_seed(0)
+        for count, held_out, epochs in ((360, 60, 3), (290, 40, 2)):
+            run = _Run(function, count, held_out, epochs, seed=3)
+            for number, step in enumerate((_splits, _trains, _validates, _reports), start=1):
+                if problem := step(run):
+                    return wrong(f"step {number} of 4: {problem}")
+    return right("`ap.train` is this loop, with a schedule for the learning rate and augmented pictures.")
+
+
+class _Pass(NamedTuple):
+    """One forward pass: which pictures, in which state of the network, and what came out."""
+
+    images: Tensor
+    training: bool
+    with_gradients: bool
+    weights: Tensor
+    scores: Tensor  # (N, classes)
+    gradient: Tensor | None  # of the loss by the scores; None if no loss went back
+    left_over: bool  # were there gradients of an earlier batch when the loss went back?
+
+    @property
+    def pictures(self) -> Tensor:
+        """The numbers of the pictures (N,), which are the first number in each of them."""
+        return self.images.flatten(1)[:, 0].round().long()
+
+
+class _Observed(nn.Module):
+    """A small network that writes down what is done with it. The first number of a picture says which one it is."""
+
+    def __init__(self, features: int, classes: int):
+        super().__init__()
+        self.linear, self.passes = nn.Linear(features, classes), []
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores = self.linear(images.flatten(1)[:, 1:])
+        number = len(self.passes)
+        self.passes.append(
+            _Pass(
+                images.detach(),
+                self.training,
+                torch.is_grad_enabled(),
+                self.linear.weight.detach().clone(),
+                scores.detach(),
+                None,
+                False,
+            )
+        )
+        if scores.requires_grad:
+            scores.register_hook(functools.partial(self._loss_goes_back, number))
+        return scores
+
+    def _loss_goes_back(self, number: int, gradient: Tensor) -> None:
+        left_over = any(p.grad is not None and p.grad.any() for p in self.parameters())
+        self.passes[number] = self.passes[number]._replace(gradient=gradient.detach().clone(), left_over=left_over)
+
+
+class _Run:
+    """What the reader's function does with an observed network, and what it returns."""
+
+    def __init__(self, function, count: int, held_out: int, epochs: int, seed: int):
+        self.function, self.count, self.held_out, self.epochs = function, count, held_out, epochs
+        self.images = torch.randn(count, 1, 3, 3)
+        self.images[:, 0, 0, 0] = torch.arange(count)
+        self.labels = torch.randint(4, (count,))
+        network = _Observed(8, 4)
+        self.result = returned_by(function, network, self.images, self.labels, held_out, epochs, seed)
+        if isinstance(self.result, tuple | list) and len(self.result) > 0 and all(part is ... for part in self.result):
+            raise Answered(NOT_TRIED)
+        self.passes = network.passes
+        self.trained = [one for one in self.passes if one.gradient is not None]
+        self.validated = [one for one in self.passes if one.gradient is None]
+        self.batches = -(-(count - held_out) // 100)  # of an epoch
+
+    @property
+    def trained_pictures(self) -> Tensor:
+        return torch.cat([one.pictures for one in self.trained]).unique()
+
+    @property
+    def held_out_pictures(self) -> Tensor:
+        return torch.cat([one.pictures for one in self.validated]).unique()
+
+    def epoch(self, number: int) -> list[_Pass]:
+        return self.trained[number * self.batches : (number + 1) * self.batches]
+
+    def loss_of(self, one: _Pass) -> float:
+        return F.cross_entropy(one.scores, self.labels[one.pictures]).item()
+
+    def correct(self, one: _Pass) -> int:
+        return int((one.scores.argmax(dim=1) == self.labels[one.pictures]).sum())
+
+
+def _splits(run: _Run) -> str | None:
+    """Step 1: are pictures held out, as many as asked for, and all others trained on?"""
+    if not run.passes:
+        return "the network is never asked. Split, then train it batch by batch."
+    for one in run.passes:
+        if not one.images.equal(run.images[one.pictures % run.count]):
+            return "the network sees other pictures than those of `images`. Hand them over as they are."
+    if not run.trained:
+        return "the network learns from no picture: no loss goes back through it. Is `loss.backward()` called?"
+    if not run.validated:
+        return "all pictures that the network sees are learned from. Ask it about those that are held out as well."
+    trained, held_out = run.trained_pictures, run.held_out_pictures
+    if shared := len(set(trained.tolist()) & set(held_out.tolist())):
+        return f"the network is also validated on {shared} pictures that it is trained on."
+    if len(held_out) == run.count - run.held_out and len(trained) == run.held_out:
+        return "the two parts are swapped: the pictures that are held out are trained on."
+    if len(held_out) != run.held_out:
+        return f"{run.held_out} pictures should be held out for validation; the network is asked about {len(held_out)}."
+    if missing := run.count - len(trained) - len(held_out):
+        return f"{missing} of {run.count} pictures are never shown. All that are not held out are for training."
+    others = [_Run(run.function, run.count, run.held_out, 1, seed) for seed in (3, 4, 5)]
+    return _not_by_seed([held_out, *(other.held_out_pictures for other in others)], run.count)
+
+
+def _trains(run: _Run) -> str | None:
+    """Step 2: does each epoch take one step for each batch of 100, on all training pictures, in a new order?"""
+    sizes = [len(one.pictures) for one in run.trained]
+    whole = run.count - run.held_out
+    if max(sizes) > 100 or (len(sizes) > 1 and max(sizes) < 100):
+        return f"a batch has 100 pictures, only the last one of an epoch may have fewer; yours have up to {max(sizes)}."
+    if sum(sizes) != whole * run.epochs:
+        return f"{run.epochs} epochs over {whole} pictures are {whole * run.epochs:,} in all; yours are {sum(sizes):,}."
+    orders = [torch.cat([one.pictures for one in run.epoch(number)]) for number in range(run.epochs)]
+    if any(len(order.unique()) < whole for order in orders):
+        return "in an epoch each training picture comes once; in yours some come twice and others are missing."
+    if any(order.equal(orders[0]) for order in orders[1:]):
+        return "the pictures come in the same order in each epoch. Shuffle them anew."
+    if any(order.equal(order.sort().values) for order in orders):
+        return "the pictures are not shuffled. They may be sorted by class, and then a batch shows a single class."
+    late = [one for one in run.trained if not one.training]
+    if late:
+        after = " After validating, the network must go back: `network.train()`." if run.trained[0].training else ""
+        return f"the network learns in evaluation mode, in {len(late)} of {len(run.trained)} batches.{after}"
+    if any(one.weights.equal(other.weights) for one, other in zip(run.trained, run.trained[1:], strict=False)):
+        return "the weights do not change after each batch. Is `optimizer.step()` called for each, after `backward`?"
+    if run.trained[-1].weights.equal(run.validated[-1].weights):
+        return "the weights do not change after the last batch. `optimizer.step()` comes after `backward`."
+    if any(one.left_over for one in run.trained):
+        return "the gradients of earlier batches are still there, and add up. Call `optimizer.zero_grad()` for each batch."
+    return _wrong_loss(run)
+
+
+def _wrong_loss(run: _Run) -> str | None:
+    """Why what goes back through the network is not the gradient of the cross-entropy with the labels of the pictures."""
+    one = run.trained[0]
+    scores = one.scores.clone().requires_grad_()
+
+    def gradient(loss: Tensor) -> Tensor:
+        return torch.autograd.grad(loss, scores)[0]
+
+    labels = run.labels[one.pictures]
+    wanted = gradient(F.cross_entropy(scores, labels))
+    if torch.allclose(one.gradient, wanted, atol=1e-6):
+        return None
+    if torch.allclose(one.gradient, wanted * len(labels), atol=1e-4):
+        return "the loss is the sum over a batch. Take the mean, which is what `cross_entropy` gives by itself."
+    if torch.allclose(one.gradient, gradient(F.cross_entropy(scores.softmax(dim=1), labels)), atol=1e-6):
+        return "`cross_entropy` takes the scores as they come from the network: it has a softmax of its own."
+    return "the loss is not the cross-entropy of the batch. Do the labels belong to the pictures: `labels[chosen]`?"
+
+
+def _validates(run: _Run) -> str | None:
+    """Step 3: is the network validated after each epoch, in evaluation mode and without gradients?"""
+    kinds = "".join("v" if one.gradient is None else "t" for one in run.passes)
+    rounds = [part for part in kinds.split("t" * run.batches) if part]
+    if len(rounds) != run.epochs or kinds.startswith("v") or "t" in "".join(rounds):
+        return "validate after each epoch: once all training pictures were seen, and before the next epoch begins."
+    wanted = run.held_out_pictures
+    start = 0
+    for part in rounds:
+        seen = torch.cat([one.pictures for one in run.validated[start : start + len(part)]])
+        start += len(part)
+        if not seen.sort().values.equal(wanted):
+            return f"after an epoch {len(seen)} pictures are asked about; it should be each of the {len(wanted)} once."
+    if any(one.training for one in run.validated):
+        return "the network is validated in training mode. Layers such as dropout need `network.eval()`."
+    if any(one.with_gradients for one in run.validated):
+        return "validating needs no gradients, which cost memory and time: `with torch.no_grad():`."
+    return None
+
+
+def _reports(run: _Run) -> str | None:
+    """Step 4: are the two lists the mean loss and the validation accuracy of each epoch?"""
+    if not isinstance(run.result, tuple | list) or len(run.result) != 2:
+        return f"return two lists, `return losses, accuracies`; this is {a_kind(run.result)}."
+    found = []
+    for name, part in zip(("losses", "accuracies"), run.result, strict=True):
+        if part is ...:
+            return f"`{name}` still holds the three dots."
+        try:
+            values = [float(value) for value in part]
+        except (TypeError, ValueError, RuntimeError):
+            return f"`{name}` should be a list of numbers, one for each epoch, and this is {a_kind(part)}."
+        if len(values) != run.epochs:
+            return f"`{name}` should have {run.epochs} numbers, one for each epoch; yours has {len(values)}."
+        found.append(torch.tensor(values))
+    epochs = [run.epoch(number) for number in range(run.epochs)]
+    by_batch = [[run.loss_of(one) for one in epoch] for epoch in epochs]
+    by_picture = [[run.loss_of(one) * len(one.pictures) for one in epoch] for epoch in epochs]
+    whole, held_out = run.count - run.held_out, run.held_out
+    mean_of_batches = torch.tensor([sum(losses) / len(losses) for losses in by_batch])
+    mean = torch.tensor([sum(losses) / whole for losses in by_picture])
+    correct, batches = torch.zeros(run.epochs), 0
+    for one in run.passes:
+        if one.gradient is None:
+            correct[batches // run.batches - 1] += run.correct(one)
+        else:
+            batches += 1
+    losses, accuracies = found
+    slips = [
+        (losses, correct / held_out, "the two lists are swapped: losses first, then accuracies."),
+        (
+            losses,
+            torch.tensor([values[-1] for values in by_batch]),
+            "`losses` holds the loss of the last batch. Take the mean.",
+        ),
+        (losses, torch.tensor([sum(values) for values in by_batch]), "`losses` holds sums over the batches. Take the mean."),
+        (losses, torch.tensor([sum(values) for values in by_picture]), "`losses` holds sums over pictures. Take the mean."),
+        (accuracies, correct, "`accuracies` counts pictures. Divide by how many are held out."),
+        (accuracies, 100 * correct / held_out, "`accuracies` is in percent. Give shares between 0 and 1."),
+        (accuracies, 1 - correct / held_out, "`accuracies` holds the share of mistakes."),
+    ]
+    for value, slip, message in slips:
+        if torch.allclose(value, slip, atol=1e-4):
+            return message
+    if not any(torch.allclose(losses, wanted, atol=1e-4) for wanted in (mean, mean_of_batches)):
+        return f"`losses` begins with {losses[0]:.4f}; the mean loss of the first epoch's batches is {mean[0]:.4f}."
+    if not torch.allclose(accuracies, correct / held_out, atol=1e-4):
+        return (
+            f"`accuracies` begins with {accuracies[0]:.4f}; after the first epoch {int(correct[0])} of {held_out} "
+            f"pictures are classified correctly, {correct[0] / held_out:.4f}."
+        )
+    return None

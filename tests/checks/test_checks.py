@@ -9,299 +9,30 @@ from conftest import ROOT
 
 import attnprune_edu as ap
 from attnprune_edu import checks
-from attnprune_edu.report.evaluation import count_macs, count_params
+from attnprune_edu.report.evaluation import count_params
 
-
-def keep(left, name="fc1", total=1024):
-    return {name: torch.arange(total) < left}
-
-
-def drop(order, *, share_kept=False, extra=0):
-    """A rule that drops the lowest by ``order``, as lesson 01's solution does, with the slips that the check knows."""
-
-    def rule(weight, share):
-        count = round((1 - share if share_kept else share) * weight.numel()) + extra
-        stays = torch.ones_like(weight, dtype=torch.bool)
-        stays.view(-1)[order(weight).flatten().argsort()[:count]] = False
-        return stays
-
-    return rule
-
-
-def by_row(weight, share):
-    return (
-        torch.stack([drop(torch.abs)(row, share) for row in weight]) if weight.ndim > 1 else drop(torch.abs)(weight, share)
-    )
-
-
-def by_limit(weight, share):
-    count = round(share * weight.numel())
-    return (
-        weight.abs() > weight.abs().flatten().sort().values[count - 1]
-        if count
-        else torch.ones_like(weight, dtype=torch.bool)
-    )
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def split(held_in=0, held_out=0, seeded=seeded, finish=lambda train, validation: (train, validation)):
-    """The solution of lesson 04's second exercise, with more or fewer in a part, and other slips."""
-
-    def variant(count, held, seed):
-        order = torch.randperm(count, generator=seeded(seed))
-        return finish(order[held - held_in :], order[: held + held_out])
-
-    return variant
-
-
-def globally_seeded(count, held_out, seed):
-    torch.manual_seed(seed)
-    order = torch.randperm(count)
-    return order[held_out:], order[:held_out]
-
-
-def recalls(guesses, labels, classes):
-    return torch.stack([(guesses[labels == c] == c).float().mean() for c in range(classes)])
-
-
-def hits(guesses, labels, classes):
-    return labels[guesses == labels].bincount(minlength=classes)
-
-
-def named_recalls(guesses, labels, classes):
-    return torch.stack([(guesses[labels == c] == c).float().mean() for c in guesses.unique()])
-
-
-def silence(weight, keep):
-    """The solution of lesson 05's second exercise."""
-    return torch.where(keep[:, None, None, None], weight, 0.0)
-
-
-def silence_in_place(weight, keep):
-    weight[~keep] = 0
-    return weight
-
-
-def silence_three(weight, keep):
-    stays = keep[:, None, None, None].expand(3, 3, 3, 3)
-    return torch.where(stays[:, : weight.shape[1]], weight, 0.0) if weight.shape[1] == 3 else weight
-
-
-def safe(loses=lambda dense, value: dense - value, fits=lambda loss, drop: loss <= drop, order=sorted, stop=True, start=0.0):
-    """The solution of lesson 05's third exercise, with the slips that the check knows."""
-
-    def variant(curve, drop):
-        best = start
-        for ratio in order(curve):
-            if fits(loses(curve[0.0], curve[ratio]), drop):
-                best = ratio
-            elif stop:
-                break
-        return best
-
-    return variant
-
-
-def first_failure(curve, drop):
-    return next((ratio for ratio in sorted(curve) if curve[0.0] - curve[ratio] > drop), max(curve))
-
-
-def one_before_failure(curve, drop):
-    best = None
-    for ratio in sorted(curve):
-        if curve[0.0] - curve[ratio] > drop:
-            return best
-        best = ratio
-
-
-CASES = [
-    (checks.parameters_of_a_filter, 32 * 25 + 1 + 1024 * 25, True, "801"),
-    (checks.parameters_of_a_filter, 801, False, "Which weights of fc1"),
-    (checks.parameters_of_a_filter, 800, False, "Which weights of fc1"),
-    (checks.parameters_of_a_filter, 26_400, False, "has a bias"),
-    (checks.parameters_of_a_filter, 25_600, False, "own weights go"),
-    (checks.parameters_of_a_filter, 801 + 1024, False, "5 · 5 numbers"),
-    (checks.parameters_of_a_filter, 25 + 1 + 25_600, False, "all 32 channels"),
-    (checks.parameters_of_a_filter, 7, False, "add up"),
-    (checks.magnitude_rule, drop(torch.abs), True, "even where weights are equal"),
-    (checks.magnitude_rule, lambda w, s: ~drop(torch.abs)(w, s), False, "smallest weights stay"),
-    (checks.magnitude_rule, drop(lambda w: w), False, "signed value"),
-    (checks.magnitude_rule, drop(torch.abs, share_kept=True), False, "The share is what goes"),
-    (checks.magnitude_rule, drop(torch.abs, extra=1), False, "one too many"),
-    (checks.magnitude_rule, drop(lambda w: -w.abs()), False, "largest weights go"),
-    (checks.magnitude_rule, lambda w, s: drop(torch.abs)(w, int(s * w.numel()) / w.numel()), False, "one too few"),
-    (checks.magnitude_rule, by_row, False, "each row by itself"),
-    (checks.magnitude_rule, lambda w, s: w * drop(torch.abs)(w, s), False, "Return True and False"),
-    (checks.magnitude_rule, lambda w, s: w.abs(), False, "torch.bool"),
-    (checks.magnitude_rule, lambda w, s: drop(torch.abs)(w, s).flatten(), False, "shape (6,)"),
-    (checks.magnitude_rule, by_limit, False, "Count places"),
-    (checks.magnitude_rule, lambda w, s: w.abs() > w.abs().quantile(s), False, "shares 0 and 1"),
-    (checks.magnitude_rule, lambda w, s: torch.ones_like(w, dtype=torch.bool), False, "0.1 and −0.05 should go"),
-    (checks.magnitude_rule, lambda w, s: w.abs() > 0.1, False, "shares 0 and 1"),
-    (checks.magnitude_rule, lambda w, s: None, False, "returns nothing"),
-    (checks.magnitude_rule, lambda w, s: [True], False, "returns a list"),
-    (checks.magnitude_rule, lambda w: w, False, "stops with TypeError"),
-    (checks.magnitude_rule, lambda w, s: w.zero_() == 0, False, "changes the tensor"),
-    (checks.magnitude_rule, torch.ones(2, 3), False, "hand over the function"),
-    (checks.removable_neurons, [1], True, "15 of 20"),
-    (checks.removable_neurons, 1, True, "15 of 20"),
-    (checks.removable_neurons, torch.tensor(1), True, "15 of 20"),
-    (checks.removable_neurons, [False, True, False, False], True, "15 of 20"),
-    (checks.removable_neurons, [1.7], False, "whole number"),
-    (checks.removable_neurons, [2], False, "0.7"),
-    (checks.removable_neurons, [0, 2], False, "columns"),
-    (checks.removable_neurons, [1, 2], False, "each of the others"),
-    (checks.removable_neurons, [], False, "Look for a row"),
-    (checks.recall_by_hand, 0.7, True, "along the row"),
-    (checks.recall_by_hand, 70 / 100, True, "along the row"),
-    (checks.recall_by_hand, 0.737, False, "precision"),
-    (checks.recall_by_hand, 0.74, False, "precision"),
-    (checks.recall_by_hand, 0.76, False, "accuracy over all"),
-    (checks.recall_by_hand, 0.3, False, "it misses"),
-    (checks.recall_by_hand, 70, False, "between 0 and 1"),
-    (checks.recall_by_hand, 0.28, False, "pictures of all classes"),
-    (checks.recall_by_hand, 0.8, False, "recall of cat"),
-    (checks.recall_by_hand, 0.5, False, "sum of the row"),
-    (checks.recall_by_hand, [0.7, 0.8], False, "cannot read"),
-    (checks.validation_split, split(), True, "in both parts"),
-    (checks.validation_split, split(finish=lambda t, v: [t.sort().values, v.int()]), True, "in both parts"),
-    (checks.validation_split, split(held_in=2), False, "2 of 50 pictures are in both parts"),
-    (checks.validation_split, split(held_in=-2), False, "2 of 50 pictures are in neither"),
-    (checks.validation_split, split(held_out=-1), False, "yours are 11"),
-    (checks.validation_split, split(finish=lambda t, v: (v, t)), False, "swapped"),
-    (checks.validation_split, split(finish=lambda t, v: (t + 1, v + 1)), False, "go from 1 to 50"),
-    (checks.validation_split, split(finish=lambda t, v: (t, v * 0)), False, "drawn twice"),
-    (checks.validation_split, split(finish=lambda t, v: (t, v.float())), False, "torch.float32"),
-    (checks.validation_split, split(finish=lambda t, v: (t, v[None])), False, "shape (1, 12)"),
-    (checks.validation_split, split(finish=lambda t, v: t), False, "return two tensors"),
-    (checks.validation_split, split(finish=lambda t, v: (t.tolist(), v.tolist())), False, "return two tensors"),
-    (checks.validation_split, split(finish=lambda t, v: {"train": t}), False, "return two tensors"),
-    (checks.validation_split, split(finish=lambda t, v: (t[:0], v[:0])), False, "yours are 0"),
-    (checks.validation_split, lambda n, h, seed: (torch.arange(h, n), torch.arange(h)), False, "sorted by class"),
-    (checks.validation_split, lambda n, h, seed: (torch.arange(n - h), torch.arange(n - h, n)), False, "sorted by class"),
-    (checks.validation_split, split(seeded=lambda seed: None), False, "two different splits"),
-    (checks.validation_split, split(seeded=lambda seed: seeded(0)), False, "every seed"),
-    (checks.validation_split, globally_seeded, False, "PyTorch's own generator"),
-    (checks.validation_split, lambda n, h: None, False, "stops with TypeError"),
-    (checks.validation_split, lambda n, h, seed: None, False, "returns nothing"),
-    (checks.validation_split, (torch.arange(3), torch.arange(3)), False, "hand over the function"),
-    (checks.recall_of_each_class, recalls, True, "equally many"),
-    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / y.bincount(minlength=n), True, "equally many"),
-    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / g.bincount(minlength=n), False, "precision"),
-    (checks.recall_of_each_class, lambda g, y, n: (g == y).float().mean().expand(n), False, "accuracy over all"),
-    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / len(y), False, "number of all pictures"),
-    (checks.recall_of_each_class, lambda g, y, n: 1 - recalls(g, y, n), False, "missed"),
-    (checks.recall_of_each_class, lambda g, y, n: 100 * recalls(g, y, n), False, "percent"),
-    (checks.recall_of_each_class, hits, False, "you count"),
-    (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) // y.bincount(minlength=n), False, "torch.int64"),
-    (checks.recall_of_each_class, lambda g, y, n: (g == y).float().mean(), False, "all classes together"),
-    (checks.recall_of_each_class, lambda g, y, n: (g == y).float(), False, "yours has (14,)"),
-    (checks.recall_of_each_class, named_recalls, False, "never names"),
-    (checks.recall_of_each_class, lambda g, y, n: torch.rand(n), False, "8, 4 and 2 pictures"),
-    (checks.recall_of_each_class, lambda g, y, n: recalls(g, y, n).tolist(), False, "returns a list"),
-    (checks.weight_after_a_step, -0.045, True, "the zero is gone"),
-    (checks.weight_after_a_step, 0, False, "earlier gradients"),
-    (checks.weight_after_a_step, -0.05, False, "the old buffer"),
-    (checks.weight_after_a_step, 0.045, False, "against the buffer"),
-    (checks.weight_after_a_step, -0.45, False, "learning rate out"),
-    (checks.weight_after_a_step, 0.45, False, "the buffer now"),
-    (checks.weight_after_a_step, 1, False, "first the buffer"),
-    (checks.mask_by_hand, silence, True, "library's masks"),
-    (checks.mask_by_hand, lambda w, k: silence_in_place(w.clone(), k), True, "library's masks"),
-    (checks.mask_by_hand, lambda w, k: w * k[:, None, None, None], False, "NaN"),
-    (checks.mask_by_hand, silence_in_place, False, "changes the tensor"),
-    (checks.mask_by_hand, lambda w, k: silence(w, ~k), False, "swapped"),
-    (checks.mask_by_hand, lambda w, k: w * k, False, "a column in every filter"),
-    (checks.mask_by_hand, lambda w, k: w * k[:, None], False, "a row in every filter"),
-    (checks.mask_by_hand, lambda w, k: w * k[:, None, None], False, "an input of every filter"),
-    (checks.mask_by_hand, lambda w, k: silence(w, k) / k.float().mean(), False, "nothing is scaled"),
-    (checks.mask_by_hand, lambda w, k: w, False, "filter 1 is pruned"),
-    (checks.mask_by_hand, lambda w, k: w[k], False, "took the pruned filters out"),
-    (checks.mask_by_hand, lambda w, k: w.sum(), False, "shape ()"),
-    (checks.mask_by_hand, lambda w, k: silence(w, k) != 0, False, "torch.bool"),
-    (checks.mask_by_hand, silence_three, False, "3 channels and 2 inputs"),
-    (checks.safe_ratio, safe(), True, "for each layer"),
-    (checks.safe_ratio, lambda curve, drop: torch.tensor(safe()(curve, drop)), True, "for each layer"),
-    (checks.safe_ratio, safe(stop=False), False, "come back up"),
-    (checks.safe_ratio, safe(loses=lambda dense, value: (dense - value) / dense), False, "in points of accuracy"),
-    (checks.safe_ratio, safe(loses=lambda dense, value: abs(dense - value)), False, "not a loss"),
-    (checks.safe_ratio, safe(fits=lambda loss, drop: loss < drop or loss == 0), False, "use <="),
-    (checks.safe_ratio, safe(order=list), False, "any order"),
-    (checks.safe_ratio, safe(order=list, stop=False), False, "any order"),
-    (checks.safe_ratio, lambda curve, drop: curve[safe()(curve, drop)], False, "that is an accuracy"),
-    (checks.safe_ratio, lambda curve, drop: (0.5, curve[0.5]), False, "a single number"),
-    (checks.safe_ratio, first_failure, False, "the one before it"),
-    (checks.safe_ratio, one_before_failure, False, "returns nothing"),
-    (checks.safe_ratio, safe(loses=lambda dense, value: -value, fits=lambda x, d: -x >= d), False, "with `drop`"),
-    (checks.safe_ratio, lambda curve, drop: curve.popitem()[0], False, "changes the curve"),
-    (checks.safe_ratio, lambda curve, drop: 0.0, False, "you return 0"),
-    (checks.safe_ratio, lambda curve: 0.0, False, "stops with TypeError"),
-    (checks.safe_ratio, 0.5, False, "hand over the function"),
-    (checks.channels_left, 45, True, "19 channels go"),
-    (checks.channels_left, torch.tensor(45), True, "19 channels go"),
-    (checks.channels_left, 19, False, "how many stay"),
-    (checks.channels_left, 19.2, False, "how many stay"),
-    (checks.channels_left, 44.8, False, "as a whole"),
-    (checks.channels_left, 44, False, "rounded 19.2 up"),
-    (checks.channels_left, 64, False, "rounded to a whole number"),
-    (checks.channels_left, 20, False, "nearest whole number"),
-    (checks.channels_left, "45", False, "Remove the quotes"),
-    (checks.channels_left, "many", False, "one text in quotes"),
-    (checks.weights_left, 0.25, True, "half of its inputs"),
-    (checks.weights_left, 1 / 4, True, "half of its inputs"),
-    (checks.weights_left, 0.5, False, "channels of conv1"),
-    (checks.weights_left, 0.75, False, "share that goes"),
-    (checks.weights_left, 25, False, "between 0 and 1"),
-    (checks.weights_left, 0.1, False, "Which of these numbers are halved"),
-    (checks.weights_left, [0.25], False, "cannot read"),
-    (checks.keep_for_fc1, keep(102), True, "102 of 1024"),
-    (checks.keep_for_fc1, keep(922), False, "share removed"),
-    (checks.keep_for_fc1, keep(512), False, "it would be 102"),
-    (checks.keep_for_fc1, keep(102) | keep(3, "conv1", 32), False, "conv1, fc1"),
-    (checks.keep_for_fc1, {"fc1": torch.rand(1024)}, False, "not True and False"),
-    (checks.keep_for_fc1, torch.ones(1024), False, "is a dictionary"),
-    (checks.keep_for_fc1, {}, False, "cannot read"),
-]
-
-
-@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
-def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
-    verdict = check(answer)
-    assert verdict.solved is solved and says in verdict.message
-    assert repr(verdict).startswith("✓" if solved else "✗") and "\n" not in repr(verdict)
-
-
-@pytest.mark.parametrize("check", sorted({case[0] for case in CASES}, key=lambda check: check.__name__))
-def test_an_untouched_exercise_is_not_tried_yet(check):
-    verdict = check(...)
-    assert verdict.solved is None and "Not tried yet" in repr(verdict)
+NAMES = [name for name in checks.__all__ if name != "Verdict"]
 
 
 @pytest.mark.parametrize(
-    ("check", "blank"),
-    [
-        (checks.magnitude_rule, lambda weight, share: ...),
-        (checks.validation_split, lambda count, held_out, seed: ...),
-        (checks.validation_split, lambda count, held_out, seed: (..., ...)),
-        (checks.recall_of_each_class, lambda guesses, labels, classes: ...),
-        (checks.mask_by_hand, lambda weight, keep: ...),
-        (checks.safe_ratio, lambda curve, drop: ...),
-    ],
+    ("solved", "shown"),
+    [(True, "✓ Right. So it is."), (False, "✗ Not yet: so it is."), (None, "… Not tried yet: so it is.")],
 )
-def test_a_blank_in_the_shape_of_the_lesson_is_not_tried_yet(check, blank):
-    assert check(blank).solved is None
+def test_a_verdict_says_first_how_the_answer_stands(solved, shown):
+    assert repr(checks.Verdict(solved, "so it is.")) == shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_three_dots_are_not_tried_yet(name):
+    assert getattr(checks, name)(...).solved is None
 
 
 def test_every_check_has_a_right_case_and_wrong_ones():
     of_lessons = [import_module(path.stem).CASES for path in Path(__file__).parent.glob("test_lesson_*.py")]
-    cases = [case for cases in [CASES, *of_lessons] for case in cases]
-    for name in checks.__all__:
-        if name != "Verdict":
-            verdicts = [solved for check, _, solved, _ in cases if check is getattr(checks, name)]
-            assert True in verdicts and verdicts.count(False) >= 3, name
+    cases = [case for cases in of_lessons for case in cases]
+    for name in NAMES:
+        verdicts = [solved for check, _, solved, _ in cases if check is getattr(checks, name)]
+        assert True in verdicts and verdicts.count(False) >= 3, name
 
 
 FOLDED = re.compile(r"<summary>Solution</summary>\n\n(.*?)</details>", re.DOTALL)
@@ -326,14 +57,8 @@ def test_the_library_agrees_with_the_checks():
     """The solutions are what the library computes, not what somebody once typed."""
     model = ap.ArticleNet()
     importance = ap.importance(model)
-    assert checks.channels_left(int(ap.keep_by_ratio(importance, 0.3)["conv2"].sum())).solved
     small = ap.remove(ap.mask(model, ap.keep_by_ratio(importance, 0.5)))
     assert checks.weights_left(small.conv2.weight.numel() / model.conv2.weight.numel()).solved
-    keep = ap.keep_by_ratio({"fc1": importance["fc1"]}, 0.9)
-    assert checks.keep_for_fc1(keep).solved
-    small = ap.remove(ap.mask(model, keep))
-    assert 0.12 < count_params(small) / count_params(model) < 0.14, "nearly nine tenths of the parameters go"
-    assert 0.82 < count_macs(small, (3, 32, 32)) / count_macs(model, (3, 32, 32)) < 0.84, "a sixth of the MACs goes"
     keep = ap.keep_by_ratio({name: importance[name] for name in ("conv1", "conv2")}, 0.75)
     small = ap.remove(ap.mask(model, keep))
     assert checks.params_of_cut_conv(count_params(small.conv2)).solved
