@@ -1,60 +1,324 @@
 """Checks of lesson 00, start here."""
 
+import copy
+from typing import NamedTuple
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .verdict import Verdict, exercise, require_keep, right, wrong
-
-
-@exercise
-def channels_left(answer) -> Verdict:
-    """How many of 64 channels stay at a pruning ratio of 0.3?"""
-    if answer == 45:
-        return right("0.3 · 64 = 19.2, so 19 channels go; `keep_by_ratio` rounds to the nearest whole number.")
-    if answer in (19, 19.2):
-        return wrong("that many channels go. The pruning ratio is the share removed; how many stay?")
-    if answer == 20:
-        return wrong("that counts the channels that go, and 19.2 is rounded to the nearest whole number. How many stay?")
-    if isinstance(answer, float) and abs(answer - 44.8) < 0.01:
-        return wrong("a channel stays or goes as a whole. Round the number of channels that go.")
-    if answer == 44:
-        return wrong("you rounded 19.2 up. `keep_by_ratio` rounds to the nearest whole number.")
-    return wrong("the pruning ratio is the share of channels removed: 0.3 of 64 go, rounded to a whole number.")
+from ..data.seeds import generator_for
+from ..pruning.attention import attention_scores
+from .steps import first_problem, no_copy, no_number, no_tensor, step_by_step
+from .verdict import Verdict, a_kind, close_to, exercise, number_of, require_keep, returned_by, right, wrong
 
 
 @exercise
 def weights_left(answer) -> Verdict:
     """Which share of conv2's weights stays when conv1 and conv2 both lose half of their channels?"""
-    answer = float(answer)
-    if abs(answer - 0.25) < 1e-6:
+    answer = number_of(answer)
+    close = close_to(answer, 1e-5)
+    if close(0.25):
         return right("conv2 loses half of its filters, and each filter that stays loses half of its inputs: ½ · ½.")
-    if abs(answer - 0.5) < 1e-6:
+    if close(0.5) or answer == 50:
         return wrong("that counts conv2's own filters. Each of them also reads the channels of conv1: how many are left?")
-    if abs(answer - 0.75) < 1e-6:
+    if close(0.75) or answer == 75:
         return wrong("that is the share that goes. Which share stays?")
-    if abs(answer - 25) < 1e-6:
-        return wrong("25 what? Give the share as a number between 0 and 1.")
+    if answer == 25:
+        return wrong("that is in percent. Give the share as a number between 0 and 1.")
+    if answer == 12_800:
+        return wrong("that is how many weights are left. Divide by how many there were.")
+    if answer in (51_200, 38_400):
+        return wrong("that is a number of weights, those before or those that go. Which share of them stays?")
+    if answer == 4:
+        return wrong("that many times fewer weights there are. The share that stays is 1 divided by it.")
+    if close_to(answer, 1.5e-4)(12_832 / 51_264):
+        return wrong("you counted the biases as well. Leave them out.")
+    if close(1 / 16) or close(1 / 8):
+        return wrong("the kernels stay 5 · 5. Only two of the four numbers of the shape are halved.")
+    if close_to(answer, 0.0015)(0.252):
+        return wrong("that is the share of all parameters of the network. The question asks for the weights of conv2.")
     return wrong("conv2's weight has the shape (its channels, conv1's channels, 5, 5). Which of these numbers are halved?")
 
 
 @exercise
-def keep_for_fc1(answer) -> Verdict:
-    """A ``keep`` that prunes fc1 alone, by 90 %."""
-    require_keep(answer)
-    if set(answer) - {"fc1"}:
-        names = ", ".join(sorted(answer))
-        return wrong(f"this names {names}. It should name fc1 only: give `keep_by_ratio` a dictionary with that one entry.")
-    stays = answer["fc1"]
-    if not isinstance(stays, Tensor) or stays.dtype != torch.bool or stays.ndim != 1:
-        return wrong("these are not True and False for each channel. Pass the importance through `keep_by_ratio`.")
-    left, channels = int(stays.sum()), len(stays)
-    if left == channels - round(0.9 * channels):
-        return right(
-            f"{left} of {channels} neurons stay. Most of this network's parameters sit in fc1, so this alone removes "
-            "nearly nine tenths of them, but only about a sixth of the MACs: most multiplications are in the convolutions."
+def keep_for_one_layer(function) -> Verdict:
+    """A function (importance, layer, ratio) → the ``keep`` that prunes one layer alone."""
+    generator = generator_for("keep for one layer")
+    importance = {name: torch.rand(channels, generator=generator) for name, channels in (("a", 10), ("b", 20), ("c", 40))}
+    for layer, ratio in (("b", 0.3), ("c", 0.9), ("a", 0.5)):
+        keep = returned_by(function, dict(importance), layer, ratio)
+        if isinstance(keep, Tensor):
+            return wrong(
+                "your function returns the tensor alone. A `keep` is a dictionary {layer name: True where a channel stays}."
+            )
+        require_keep(keep)
+        if layer not in keep:
+            return wrong(f"asked for the layer {layer!r}, your `keep` names {_names(keep)}. The name comes as an argument.")
+        if len(keep) > 1:
+            return wrong(
+                f"asked for the layer {layer!r}, your `keep` names {_names(keep)}. Give `keep_by_ratio` a dictionary with "
+                "one entry."
+            )
+        stays = keep[layer]
+        if not isinstance(stays, Tensor):
+            return wrong(f"for {layer!r} your `keep` holds {a_kind(stays)}; it should be a tensor of True and False.")
+        if stays.shape == importance[layer].shape and stays.dtype != torch.bool:
+            return wrong("these are not True and False for each channel. Pass the importance through `keep_by_ratio`.")
+        if problem := _wrong_keep(stays, importance[layer], ratio):
+            return wrong(problem)
+    return right("a layer that `keep` does not name stays as it is.")
+
+
+def _names(keep: dict) -> str:
+    return ", ".join(sorted(map(str, keep))) or "no layer"
+
+
+class _Case(NamedTuple):
+    network: nn.Sequential
+    points: Tensor
+    labels: Tensor
+    ratio: float
+
+    def loss(self, network: nn.Module) -> float:
+        """The mean cross-entropy of the points."""
+        with torch.no_grad():
+            return F.cross_entropy(network(self.points), self.labels).item()
+
+
+def _case(inputs: int, hidden: int, classes: int, ratio: float) -> _Case:
+    """A network with one hidden layer, and points that it does not know yet."""
+    with torch.random.fork_rng(devices=[]):  # what the reader draws later does not depend on the check
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, classes))
+    with torch.no_grad():  # larger weights, so that one score is not nearly the other
+        network[0].weight *= 3
+    generator = generator_for("six steps")
+    points = torch.randn(80, inputs, generator=generator)
+    labels = (points @ torch.randn(inputs, classes, generator=generator)).argmax(dim=1)
+    return _Case(network, points, labels, ratio)
+
+
+def _alike(found: Tensor, wanted: Tensor) -> bool:
+    return found.shape == wanted.shape and torch.allclose(found.to(wanted), wanted, rtol=1e-4, atol=1e-5)
+
+
+def _wrong_importance(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with the importance of the hidden neurons."""
+    weight = case.network[0].weight.detach()
+    sizes = weight.abs()
+    shares = sizes.softmax(dim=1)
+    if problem := no_tensor(found):
+        return problem
+    found = found.detach()
+    if _alike(found, attention_scores(weight)):
+        return None
+    if found.shape != (len(weight),):
+        if _alike(found, shares * sizes):
+            return "these are the parts of the sum. Add up the parts of each neuron: `sum(dim=1)`."
+        if _alike(found, shares):
+            return "these are the shares of attention. Multiply each by its size, and add up each row."
+        if found.ndim == 1 and len(found) == weight.shape[1]:
+            return "that is one value for each input. A neuron is a row: softmax and sum go along dim=1."
+        return f"it has the shape {tuple(found.shape)}, and should have one value for each hidden neuron, ({len(weight)},)."
+    slips = [
+        (sizes.sum(dim=1), "that is the plain sum of the sizes. Weigh each with its share of attention."),
+        (sizes.mean(dim=1), "that is the plain mean of the sizes. Weigh each with its share of attention."),
+        (shares.sum(dim=1), "the shares of a row always sum to 1. Multiply each by its size before you add them up."),
+        ((weight.softmax(dim=1) * weight).sum(dim=1), "you took the weights with their signs. Take their sizes: `abs()`."),
+        ((shares * weight).sum(dim=1), "the shares are right, but they weigh the signed weights. Weigh the sizes."),
+        ((weight.softmax(dim=1) * sizes).sum(dim=1), "your softmax sees the signed weights. Give it the sizes."),
+        ((sizes.softmax(dim=0) * sizes).sum(dim=1), "your softmax goes along dim=0. A neuron is a row: dim=1."),
+        (
+            (sizes.flatten().softmax(dim=0).view_as(sizes) * sizes).sum(dim=1),
+            "your softmax takes all weights together. Each row has shares of its own: dim=1.",
+        ),
+        (
+            (shares * sizes).mean(dim=1),
+            "you took the mean of the parts. The shares are the weights of the mean: take the sum.",
+        ),
+        (sizes.max(dim=1).values, "that is the largest size of each row. Take the mean, weighted with the shares."),
+    ]
+    for value, message in slips:
+        if _alike(found, value):
+            return message
+    return f"the first value is {found[0]:.4g}, and should be {attention_scores(weight)[0]:.4g}."
+
+
+def _wrong_keep(found, importance: Tensor, ratio: float) -> str | None:
+    """What is amiss with True and False for channels of this ``importance``, a share ``ratio`` of which should go."""
+    if problem := no_tensor(found):
+        return problem
+    importance = importance.detach()
+    goes = round(ratio * len(importance))
+    if found.shape != importance.shape:
+        if found.ndim == 1 and found.dtype == torch.int64:
+            return "these are numbers of channels. Say for each channel whether it stays: True or False."
+        return f"it has the shape {tuple(found.shape)}, and should have one value for each channel, ({len(importance)},)."
+    if found.dtype != torch.bool:
+        return f"it is of type {found.dtype}, and should be torch.bool: True where a channel stays."
+    order, left = importance.argsort(), int(found.sum())
+    if len(importance) - left == goes and (not goes or importance[~found].max() <= importance[found].min()):
+        return None
+    if left == goes and importance[found].max() <= importance[~found].min():
+        return "it is True for the least important channels, which should go. True means that a channel stays."
+    if len(importance) - left == goes:
+        if not found[order[-goes:]].any():
+            return "the most important channels go. The least important should."
+        return f"as many go as should, but not the least important: these are {sorted(order[:goes].tolist())}."
+    if left == goes:
+        return f"{left} of {len(importance)} stay. The pruning ratio, {ratio}, is the share that goes."
+    return f"{left} of {len(importance)} channels stay at a ratio of {ratio}, and it should be {len(importance) - goes}."
+
+
+def _wrong_network(found, given: nn.Module, hidden: int, what: str) -> str | None:
+    """Why ``found`` is no Linear, Tanh, Linear with so many ``hidden`` neurons."""
+    if problem := no_copy(found, given, nn.Sequential):
+        return problem
+    kinds, wanted = (", ".join(type(layer).__name__ for layer in layers) for layers in (found, given))
+    if len(found) != 3 or not all(hasattr(found[place], "weight") for place in (0, 2)):
+        return f"it should have the layers {wanted}; yours has {kinds or 'none'}."
+    if type(found[1]) is not type(given[1]):
+        return f"its middle layer is {a_kind(found[1])}, and that of `network` is {a_kind(given[1])}."
+    shapes = [tuple(found[place].weight.shape) for place in (0, 2)]
+    inputs, outputs = given[0].weight.shape[1], given[2].weight.shape[0]
+    if shapes != [(hidden, inputs), (outputs, hidden)]:
+        wanted = f"{(hidden, inputs)} and {(outputs, hidden)}"
+        return f"its weights have the shapes {shapes[0]} and {shapes[1]}, and should have {wanted}: {what}."
+    return None
+
+
+def _wrong_neurons(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with True and False for the hidden neurons."""
+    return _wrong_keep(found, so_far["importance"], case.ratio)
+
+
+def _wrong_mask(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with a copy in which the other neurons are silent."""
+    given, keep = case.network, so_far["keep"]
+    if problem := _wrong_network(found, given, len(keep), "a mask changes no shape"):
+        return problem
+    weight, bias, read = (tensor.detach() for tensor in (found[0].weight, found[0].bias, found[2].weight))
+    old_weight, old_bias, old_read = given[0].weight, given[0].bias, given[2].weight
+    still_there = weight[~keep].any() or bias[~keep].any()
+    if still_there and not read[:, ~keep].any():
+        return (
+            "you silence what the second layer reads. Set the neurons' own weights and biases to zero, in the first layer."
         )
-    if left == round(0.9 * channels):
-        return wrong(f"{left} of {channels} neurons stay, so 10 % go. The pruning ratio is the share removed.")
-    return wrong(
-        f"{left} of {channels} neurons stay; at a pruning ratio of 0.9 it would be {channels - round(0.9 * channels)}."
-    )
+    if not weight[keep].any():
+        return "the neurons that should stay are zero. True means that a neuron stays."
+    if weight.equal(old_weight) and bias.equal(old_bias):
+        return "nothing is silent yet: no weight has become zero."
+    if weight[~keep].any():
+        return "the weights of the neurons that go are not all zero. A neuron is a row: `weight[~keep] = 0`."
+    if bias[~keep].any():
+        return "the weights are zero, but the neurons still add their bias. Silence it as well."
+    if not weight[keep].equal(old_weight[keep]) or not bias[keep].equal(old_bias[keep]):
+        return "the neurons that stay have changed. A mask leaves them as they are; training comes in the next step."
+    if not read.equal(old_read) or not found[2].bias.equal(given[2].bias):
+        return "the second layer has changed. Silence only the hidden neurons, in the first layer."
+    return None
+
+
+def _wrong_tuning(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with the masked network after some training."""
+    masked, keep = so_far["masked"], so_far["keep"]
+    if problem := _wrong_network(found, masked, len(keep), "training changes no shape"):
+        return problem
+    with torch.no_grad():
+        if found(case.points).equal(masked(case.points)):
+            return "it answers just as `masked` does. Has it been trained?"
+    awake = found[0].weight[~keep].any(dim=1)
+    if awake.any():
+        return (
+            f"{int(awake.sum())} of {len(awake)} silent neurons woke up: training gave them weights. Set their weights and "
+            "biases to zero again after every step of the optimiser."
+        )
+    if found[0].bias[~keep].any():
+        return "the weights stayed zero, but the biases woke up. Set them to zero as well after every step."
+    before, after = case.loss(masked), case.loss(found)
+    if not after < before - 0.01:
+        return f"the loss on the points should fall. It went from {before:.3f} to {after:.3f}: more steps, or another rate?"
+    return None
+
+
+def _wrong_removal(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with the network from which the silent neurons are cut."""
+    tuned, keep = so_far["tuned"], so_far["keep"]
+    if found is tuned or found is so_far["masked"]:
+        return "that is the network with the zeros. Build a new one, with fewer hidden neurons."
+    if problem := _wrong_network(found, tuned, int(keep.sum()), "only the neurons that stay"):
+        return problem
+    with torch.no_grad():
+        answers = found(case.points)
+        if torch.allclose(answers, tuned(case.points), rtol=1e-3, atol=1e-4):
+            return None
+        if torch.allclose(answers, so_far["masked"](case.points), rtol=1e-3, atol=1e-4):
+            return "it answers as `masked` does, without the training. Cut `tuned`."
+    parts = [
+        ("first layer's weight", found[0].weight, tuned[0].weight[keep], "rows"),
+        ("first layer's bias", found[0].bias, tuned[0].bias[keep], "entries"),
+        ("second layer's weight", found[2].weight, tuned[2].weight[:, keep], "columns"),
+        ("second layer's bias", found[2].bias, tuned[2].bias, "entries, all of them,"),
+    ]
+    for name, value, wanted, what in parts:
+        if value is None or not _alike(value.detach(), wanted.detach()):
+            return f"it does not answer as `tuned` does: its {name} should have the {what} that stay of tuned's."
+    return "it has the right weights, but does not answer as `tuned` does."
+
+
+def _wrong_share(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with the share of the parameters that is left."""
+    network, small = case.network, so_far["small"]
+    if problem := no_number(found):
+        return problem
+    before, after = (sum(parameter.numel() for parameter in part.parameters()) for part in (network, small))
+    found, share = float(found), after / before
+    if abs(found - share) < 1e-6:
+        return None
+    slips: list[tuple[float, str]] = [
+        (1 - share, "that is the share that goes."),
+        (100 * share, "that is in percent. A share lies between 0 and 1."),
+        (1 / share, "that is how many times fewer parameters there are. Divide the other way round."),
+        (after, "that is how many are left. Divide by how many there were."),
+        (before - after, "that is how many go. Which share is left?"),
+        (
+            len(small[0].weight) / len(network[0].weight),
+            "that is the share of the neurons, and of the weights. The biases are parameters, too.",
+        ),
+        (1.0, "nothing would be gone. Count the parameters of `small`: the zeros of `tuned` are parameters, too."),
+    ]
+    for value, message in slips:
+        if abs(found - value) < 1e-6:
+            return message
+    if abs(found - share) < 0.006:
+        return f"{found:g} is rounded. Return it with all its digits."
+    return f"{after} of {before} parameters are left; that is not {found:.4g}."
+
+
+STEPS = {
+    "importance": _wrong_importance,
+    "keep": _wrong_neurons,
+    "masked": _wrong_mask,
+    "tuned": _wrong_tuning,
+    "small": _wrong_removal,
+    "left": _wrong_share,
+}
+
+
+@exercise
+def six_steps(function) -> Verdict:
+    """A function (network, points, labels, ratio) → importance, keep, masked, tuned, small, left: all of pruning by hand.
+
+    ``network``: Sequential(Linear, Tanh, Linear). What is still ``...`` of the six is what the check asks for next.
+    """
+    for case in (_case(4, 10, 3, 0.3), _case(2, 8, 2, 0.5)):
+        before = copy.deepcopy(case.network.state_dict())
+        parts = step_by_step(function, STEPS, case.network, case.points, case.labels, case.ratio)
+        if not all(value.equal(before[name]) for name, value in case.network.state_dict().items()):
+            return wrong("your function changes the network that it is given. Change a copy: `copy.deepcopy(network)`.")
+        if isinstance(parts["tuned"], nn.Module) and parts["tuned"] is parts["masked"]:
+            return wrong("`masked` and `tuned` are one and the same network. Train a copy: `copy.deepcopy(masked)`.")
+        if problem := first_problem(parts, STEPS, case):
+            return wrong(problem)
+    return right("all six steps. `ap` does the same for any network that it can follow.")

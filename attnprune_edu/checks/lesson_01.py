@@ -1,15 +1,20 @@
 """Checks of lesson 01, what pruning removes."""
 
-import torch
+import copy
+from typing import NamedTuple
 
-from .verdict import Verdict, exercise, result_of, right, wrong
+import torch
+from torch import Tensor, nn
+
+from .steps import first_problem, no_copy, no_number, no_tensor, step_by_step
+from .verdict import Answered, Verdict, a_kind, exercise, number_of, right, wrong
 
 
 @exercise
 def parameters_of_a_filter(answer) -> Verdict:
     """How many parameters does the article's CNN lose with one filter of conv2?"""
     own, bias, read = 32 * 25, 1, 1024 * 25
-    answer = float(answer)
+    answer = number_of(answer)
     if answer == own + bias + read:
         return right("only 801 of them are the filter's own; 25,600 stand in fc1, which reads it.")
     if answer in (own, own + bias):
@@ -22,70 +27,246 @@ def parameters_of_a_filter(answer) -> Verdict:
         return wrong("each neuron of fc1 reads 5 · 5 numbers from this filter, not one.")
     if answer in (25 + bias + read, 25 + read):
         return wrong("a filter of conv2 looks at all 32 channels of conv1, each with 5 · 5 weights.")
+    if answer in (own + bias + read + 1024, own + read + 1024):
+        return wrong("you took the biases of fc1 along. Its neurons stay, and so do their biases.")
+    if answer == 32 * (own + bias) + read:
+        return wrong("that takes 32 filters of conv2. Only one goes.")
+    if answer == 75 + 1 + 64 * 25:
+        return wrong("that is a filter of conv1, which the lesson removed. The question asks for one of conv2.")
+    if answer == 26_401 + 3 * 25:
+        return wrong("conv1 loses nothing: what a filter of conv2 reads may be read by the other filters as well.")
     return wrong(
         "add up: the filter's weights (shape 32 × 5 × 5), its bias, and 25 weights in each of the 1024 neurons of fc1."
     )
 
 
 @exercise
-def magnitude_rule(function) -> Verdict:
-    """A function (weight, share) → bool tensor of the same shape that drops the smallest sizes."""
-    weight = torch.tensor([[0.5, -0.9, 0.1], [-0.05, 0.7, -0.3]])
-    right_answer = torch.tensor([[True, True, False], [False, True, True]])
-    stays = result_of(function, weight, 0.3)
-    if stays.shape != weight.shape:
-        return wrong(f"the result has the shape {tuple(stays.shape)}; it should have the weight's, {tuple(weight.shape)}.")
-    if stays.dtype != torch.bool:
-        if stays.float().equal(weight * right_answer):
-            return wrong("these are the pruned weights. Return True and False: which weights stay?")
-        return wrong(f"the result is of type {stays.dtype}; it should be torch.bool, True where a weight stays.")
-    if stays.equal(~right_answer):
-        return wrong("the smallest weights stay and the others go. True means that a weight stays.")
-    if stays.equal(torch.tensor([[True, False, True], [True, False, True]])):
-        return wrong("the largest weights go. The smallest should.")
-    if stays.equal(torch.tensor([[True, True, True], [False, True, True]])):
-        return wrong("one too few went: 0.3 · 6 = 1.8, rounded to 2.")
-    if stays.equal(torch.tensor([[True, False, True], [True, True, False]])):
-        return wrong("you sort by the signed value, so that −0.9 goes first. It is a large weight: sort by its size.")
-    if stays.equal(torch.tensor([[True, True, False], [False, True, False]])):
-        return wrong("one too many went: round(share · number of weights) go.")
-    if stays.sum() == 2:
-        return wrong("only a third stays. The share is what goes.")
-    if not stays.equal(right_answer):
-        return wrong(
-            f"of {weight.tolist()} at a share of 0.3, the weights 0.1 and −0.05 should go; you return {stays.tolist()}."
+def removable_neurons(answer) -> Verdict:
+    """Which of the lesson's five neurons can go without any change to what the two layers compute? (1 and 4.)"""
+    rows = _row_numbers(answer)
+    if rows == {1, 4}:
+        return right(
+            "neuron 1 always gives 0, and nobody reads neuron 4. 19 of the 30 weights are zero, and only two of the five "
+            "neurons can go: scattered zeros do not help much."
         )
-    if not result_of(function, weight, 0.0).all() or result_of(function, weight, 1.0).any():
-        return wrong("try the shares 0 and 1: nothing should go, and everything.")
-    uneven = torch.tensor([[0.1, 0.2, 0.3], [1.0, 2.0, 3.0]])
-    if not result_of(function, uneven, 0.5).equal(torch.tensor([[False] * 3, [True] * 3])):
-        return wrong("you choose in each row by itself. Compare all weights of the tensor with each other.")
-    if result_of(function, torch.ones(4), 0.5).sum() != 2:
+    if out_of_range := sorted(rows - set(range(5))):
+        return wrong(f"there is no neuron {out_of_range[0]}: the five are counted from 0 to 4.")
+    if 2 in rows:
+        return wrong("neuron 2 gives 0.5 whatever comes in: its bias goes through the ReLU. Without it the outputs change.")
+    if 0 in rows or 3 in rows:
+        number = min(rows & {0, 3})
+        return wrong(f"neuron {number} still answers to an input, and an output reads it.")
+    if rows == {1}:
+        return wrong("neuron 1, yes. There is another one, for another reason: look at the columns of `second`.")
+    if rows == {4}:
         return wrong(
-            "when weights are equal, your rule drops too many or too few. Count places instead of comparing with a limit."
+            "neuron 4, yes: nobody reads it. There is another one, for another reason: look at the rows of `first`."
         )
-    return right("and since it counts places, it drops the right number even where weights are equal.")
+    return wrong("a neuron can go if it always gives 0, or if no output reads it. There are such neurons.")
+
+
+def _row_numbers(answer) -> set[int]:
+    """The numbers of the neurons, from a list, a set, a tensor, or True and False for each neuron."""
+    values = sorted(answer) if isinstance(answer, set | frozenset) else answer
+    values = values.tolist() if isinstance(values, Tensor) else values
+    values = values if isinstance(values, list | tuple) else [values]
+    if values and all(isinstance(value, bool) for value in values):
+        return {number for number, value in enumerate(values) if value}
+    if wrong_ones := [value for value in values if isinstance(value, bool) or not isinstance(value, int | float)]:
+        raise Answered(wrong(f"the answer is a list of neuron numbers, such as [0, 3]; this holds {a_kind(wrong_ones[0])}."))
+    if any(value != round(value) for value in values):
+        raise Answered(wrong("the number of a neuron is a whole number."))
+    return {int(value) for value in values}
+
+
+class _Case(NamedTuple):
+    network: nn.Module
+    share: float
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """{layer name: weight} of what can be pruned: convolutions and linear layers."""
+        layers = self.network.named_modules()
+        return {name: layer.weight.detach() for name, layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)}
+
+
+class _Net(nn.Module):
+    """A network whose layers differ much in size and in the size of their weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3)
+        self.norm = nn.BatchNorm2d(3)
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 4))
+
+
+def _network(scales: tuple[float, float, float]) -> _Net:
+    """A network in which all sizes differ, or, where a scale is 0, all weights of this layer are 1."""
+    with torch.random.fork_rng(devices=[]):  # what the reader draws later does not depend on the check
+        torch.manual_seed(1)
+        network = _Net()
+    with torch.no_grad():
+        for layer, scale in zip((network.conv, network.head[1], network.head[3]), scales, strict=True):
+            layer.weight.copy_(scale * layer.weight if scale else torch.ones_like(layer.weight))
+    return network
+
+
+def _wrong_sizes(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with the sizes of all weights in one row."""
+    if isinstance(found, dict):
+        return "it should be one tensor for all layers together, and this is a dict. `torch.cat` joins tensors."
+    if isinstance(found, list | tuple):
+        return f"it should be one tensor for all layers together, and this is {a_kind(found)}. `torch.cat` joins tensors."
+    if problem := no_tensor(found):
+        return problem
+    found, weights = found.detach(), case.weights
+    rows = torch.cat([weight.flatten() for weight in weights.values()])
+    if found.shape == rows.shape:
+        if found.equal(rows.abs()):
+            return None
+        if found.equal(rows):
+            return "these are the weights with their signs. Take their sizes: `abs()`."
+        if found.sort().values.equal(rows.abs().sort().values):
+            return "the sizes are right, but not in the order of the layers. Sort them later: the masks need their places."
+        return "it has the right number of values, but these are not the sizes of the weights, one layer after another."
+    if found.ndim != 1:
+        return f"it has the shape {tuple(found.shape)}, and should be one row: `flatten()` each weight."
+    norm = len(case.network.norm.weight)
+    biases = sum(len(layer.bias) for layer in (case.network.conv, case.network.head[1], case.network.head[3]))
+    missing = [name for name, weight in weights.items() if len(rows) - weight.numel() == len(found)]
+    if len(found) == len(rows) + norm:
+        return "it holds the weights of the batch normalisation as well. Take convolutions and linear layers only."
+    if len(found) in (len(rows) + biases, len(rows) + biases + 2 * norm):
+        return "it holds the biases as well. Magnitude pruning looks at the weights."
+    if missing:
+        return f"the weights of {missing[0]!r} are missing."
+    if len(found) == weights["conv"].numel():
+        return "only the convolution is there. Layers may be inside others: `named_modules()` finds all of them."
+    return f"it has {len(found)} values, and there are {len(rows)} weights in the convolutions and linear layers."
+
+
+def _wrong_masks(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with True and False for each weight, where the smallest of all layers together should go."""
+    weights = case.weights
+    if not isinstance(found, dict):
+        return f"it should be a dictionary {{layer name: True where a weight stays}}, and this is {a_kind(found)}."
+    if set(found) != set(weights):
+        return f"it names {', '.join(map(str, found)) or 'no layer'}, and should name {', '.join(weights)}."
+    for name, weight in weights.items():
+        mask = found[name]
+        if problem := no_tensor(mask):
+            return f"for {name!r} {problem}"
+        if mask.shape != weight.shape:
+            return f"for {name!r} it has the shape {tuple(mask.shape)}, and should have the weight's, {tuple(weight.shape)}."
+        if mask.dtype != torch.bool:
+            return f"for {name!r} it is of type {mask.dtype}, and should be torch.bool: True where a weight stays."
+    sizes = torch.cat([weight.abs().flatten() for weight in weights.values()])
+    stays = torch.cat([found[name].flatten() for name in weights])
+    total, goes, gone = len(sizes), round(case.share * len(sizes)), int((~stays).sum())
+    if gone == goes and (not 0 < goes < total or sizes[~stays].max() <= sizes[stays].min()):
+        return None
+    if gone == total - goes and 0 < goes < total and sizes[stays].max() <= sizes[~stays].min():
+        return "it is True for the smallest weights, which should go. True means that a weight stays."
+    if gone == total - goes and goes != total - goes and sizes[~stays].max() <= sizes[stays].min():
+        return f"the share {case.share} stays. It is the share that goes."
+    each = [int((~found[name]).sum()) for name in weights]
+    if 0 < goes < total and each == [round(case.share * weight.numel()) for weight in weights.values()]:
+        return "each layer loses the same share. Compare the weights of all layers with each other."
+    if abs(gone - goes) == 1:
+        return f"one too {'many' if gone > goes else 'few'} went: {case.share} · {total} is rounded to {goes}."
+    if gone != goes:
+        return f"{gone} of {total} weights go, and it should be {goes}. Count places instead of comparing with a limit."
+    if sizes[stays].max() <= sizes[~stays].min():
+        return "the largest weights go. The smallest should."
+    return "as many weights go as should, but not the smallest of all layers together."
+
+
+def _wrong_copy(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with a copy in which the weights that go are zero."""
+    if problem := no_copy(found, case.network):
+        return problem
+    modules = dict(found.named_modules())
+    for name, weight in case.weights.items():
+        mask, layer = so_far["masks"][name], modules.get(name)
+        if not isinstance(getattr(layer, "weight", None), Tensor) or layer.weight.shape != weight.shape:
+            return f"its layer {name!r} is not that of `network`. Single weights go without any change of shape."
+        value = layer.weight.detach()
+        if value.equal(weight * mask):
+            continue
+        if value.equal(weight):
+            return f"the weights of {name!r} are as they were. Those that go should be zero."
+        if value.equal(weight * ~mask):
+            return f"in {name!r} the weights that should stay are zero."
+        if value.equal(mask.to(value)):
+            return f"{name!r} holds the mask itself. Multiply the weights by it."
+        return f"the weights of {name!r} should be as they were where the mask is True, and zero elsewhere."
+    weights = {f"{name}.weight" for name in case.weights}
+    for name, value in case.network.state_dict().items():
+        if name not in weights and not torch.equal(found.state_dict().get(name, torch.tensor(torch.nan)), value):
+            return f"{name} has changed. Only the weights of convolutions and linear layers are pruned."
+    return None
+
+
+def _wrong_zeros(found, so_far: dict, case: _Case) -> str | None:
+    """What is amiss with the share of zeros in each layer."""
+    if not isinstance(found, dict):
+        return f"it should be a dictionary {{layer name: share of zeros}}, and this is {a_kind(found)}."
+    if set(found) != set(case.weights):
+        return f"it names {', '.join(map(str, found)) or 'no layer'}, and should name {', '.join(case.weights)}."
+    counts = {name: int((~mask).sum()) for name, mask in so_far["masks"].items()}
+    sizes = {name: mask.numel() for name, mask in so_far["masks"].items()}
+    for name, value in found.items():
+        if problem := no_number(value):
+            return f"for {name!r} {problem}"
+
+    def all_are(wanted) -> bool:
+        return all(abs(float(value) - wanted(name)) < 1e-6 for name, value in found.items())
+
+    if all_are(lambda name: counts[name] / sizes[name]):
+        return None
+    slips = [
+        (lambda name: counts[name], "these are the numbers of zeros. Divide by the number of weights of the layer."),
+        (lambda name: 1 - counts[name] / sizes[name], "that is the share that is left. Which share is zero?"),
+        (lambda name: 100 * counts[name] / sizes[name], "that is in percent. A share lies between 0 and 1."),
+        (
+            lambda name: counts[name] / sum(sizes.values()),
+            "you divide by the weights of all layers. Divide by the layer's own.",
+        ),
+        (lambda name: case.share, f"{case.share} is the share of all layers together. What is it in each?"),
+    ]
+    for wanted, message in slips:
+        if all_are(wanted):
+            return message
+    for name, value in found.items():
+        if abs(float(value) - counts[name] / sizes[name]) >= 1e-6:
+            return f"in {name!r} {counts[name]} of {sizes[name]} weights are zero; that is not {float(value):.4g}."
+    return None
+
+
+STEPS = {"sizes": _wrong_sizes, "masks": _wrong_masks, "pruned": _wrong_copy, "zeros": _wrong_zeros}
 
 
 @exercise
-def removable_neurons(answer) -> Verdict:
-    """Which rows of the lesson's matrix are zero from end to end?"""
-    chosen = torch.as_tensor(answer).flatten()
-    if chosen.dtype == torch.bool:  # a mask over the rows
-        chosen = chosen.nonzero().flatten()
-    if chosen.is_floating_point() and (chosen != chosen.round()).any():
-        return wrong("a row number is a whole number.")
-    rows = sorted(set(chosen.long().tolist()))
-    if rows == [1]:
-        return right(
-            "15 of 20 weights are zero, and still only one neuron in four can go: scattered zeros do not help much."
-        )
-    if rows == [2]:
-        return wrong("counted from 0, that row holds 0.7.")
-    if rows == [0, 2]:
-        return wrong(
-            "these are columns full of zeros: inputs that nobody reads. The question asks for neurons, which are rows."
-        )
-    if 1 in rows:
-        return wrong("row 1, yes. But each of the others still passes on at least one input.")
-    return wrong("a neuron can go if its output is always zero. Look for a row without any other number than zero.")
+def magnitude_pruner(function) -> Verdict:
+    """A function (network, share) → sizes, masks, pruned, zeros: one magnitude pruning over all layers together.
+
+    What is still ``...`` of the four is what the check asks for next.
+    """
+    cases = [_Case(_network((3, 0.3, 1)), 0.3), _Case(_network((1, 2, 1)), 0.0), _Case(_network((1, 2, 1)), 1.0)]
+    cases.append(_Case(_network((0, 0, 0)), 0.5))
+    for case in cases:
+        where = ""
+        if case.share in (0, 1):
+            where = f"right for most shares, but not for {case.share:.0f}, where {'all' if case.share else 'nothing'} goes. "
+        elif case is cases[-1]:
+            where = "right where all sizes differ, but not where many weights are equal. "
+        before = copy.deepcopy(case.network.state_dict())
+        try:
+            parts = step_by_step(function, STEPS, case.network, case.share)
+        except Answered as end:
+            raise Answered(end.verdict if end.verdict.solved is None else wrong(where + end.verdict.message)) from end
+        if not all(value.equal(before[name]) for name, value in case.network.state_dict().items()):
+            return wrong("your function changes the network that it is given. Change a copy: `copy.deepcopy(network)`.")
+        if problem := first_problem(parts, STEPS, case):
+            return wrong(where + problem)
+    return right("that is what the field calls global magnitude pruning. It holds for any network.")

@@ -1,0 +1,247 @@
+"""What the checks of lesson 00 answer."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import attnprune_edu as ap
+from attnprune_edu import checks
+
+
+def silenced(network, keep, *, bias=True):
+    masked = copy.deepcopy(network)
+    with torch.no_grad():
+        masked[0].weight[~keep] = 0
+        if bias:
+            masked[0].bias[~keep] = 0
+    return masked
+
+
+def trained(masked, points, labels, keep, *, weights=True, biases=True, steps=60):
+    tuned = copy.deepcopy(masked)
+    optimizer = torch.optim.SGD(tuned.parameters(), lr=0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(tuned(points), labels).backward()
+        optimizer.step()
+        with torch.no_grad():
+            if weights:
+                tuned[0].weight[~keep] = 0
+            if biases:
+                tuned[0].bias[~keep] = 0
+    return tuned
+
+
+def cut(network, keep, *, activation=nn.Tanh):
+    small = nn.Sequential(
+        nn.Linear(network[0].in_features, int(keep.sum())), activation(), nn.Linear(int(keep.sum()), network[2].out_features)
+    )
+    small[0].weight.data, small[0].bias.data = network[0].weight.data[keep].clone(), network[0].bias.data[keep].clone()
+    small[2].weight.data, small[2].bias.data = network[2].weight.data[:, keep].clone(), network[2].bias.data.clone()
+    return small
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def lowest_go(importance, goes):
+    keep = torch.ones(len(importance), dtype=torch.bool)
+    keep[importance.argsort()[:goes]] = False
+    return keep
+
+
+def six(**slips):
+    """The solution that the lesson shows, with another way for some of its steps; the later ones build on it."""
+
+    def function(network, points, labels, ratio):
+        here = {"network": network, "points": points, "labels": labels, "ratio": ratio}
+        steps = {
+            "importance": lambda w: ap.attention_scores(w["network"][0].weight.detach()),
+            "keep": lambda w: lowest_go(w["importance"], round(w["ratio"] * len(w["importance"]))),
+            "masked": lambda w: silenced(w["network"], w["keep"]),
+            "tuned": lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"]),
+            "small": lambda w: cut(w["tuned"], w["keep"]),
+            "left": lambda w: count(w["small"]) / count(w["network"]),
+        }
+        for name, step in (steps | slips).items():
+            here[name] = step(here)
+        return tuple(here[name] for name in steps)
+
+    return function
+
+
+def blank_from(first):
+    """The solution up to a step, and three dots from there."""
+
+    def function(*inputs):
+        parts = six()(*inputs)
+        return parts[:first] + (...,) * (len(parts) - first)
+
+    return function
+
+
+def answers(step, value):
+    """The solution, with ``value`` in the place of one step and three dots behind it."""
+
+    def function(network, points, labels, ratio):
+        parts = list(six()(network, points, labels, ratio))
+        known = dict(zip(("importance", "keep", "masked", "tuned", "small", "left"), parts, strict=True))
+        parts[step] = value(known | {"network": network, "ratio": ratio})
+        return (*parts[: step + 1], *(...,) * (len(parts) - step - 1))
+
+    return function
+
+
+def sizes(w):
+    return w["network"][0].weight.detach().abs()
+
+
+def in_place(network, points, labels, ratio):
+    with torch.no_grad():
+        network[0].weight[0] = 0
+    return six()(network, points, labels, ratio)
+
+
+def silence_the_reader(w):
+    masked = copy.deepcopy(w["network"])
+    masked[2].weight.data[:, ~w["keep"]] = 0
+    return masked
+
+
+def train_the_masked(network, points, labels, ratio):
+    importance, keep, _, tuned, small, left = six()(network, points, labels, ratio)
+    return importance, keep, tuned, tuned, small, left
+
+
+def one_layer(importance, layer, ratio):
+    return ap.keep_by_ratio({layer: importance[layer]}, pruning_ratio=ratio)
+
+
+CASES = [
+    (checks.weights_left, 0.25, True, "half of its inputs"),
+    (checks.weights_left, torch.tensor(0.25), True, "half of its inputs"),
+    (checks.weights_left, 0.5, False, "channels of conv1"),
+    (checks.weights_left, 0.75, False, "share that goes"),
+    (checks.weights_left, 25, False, "in percent"),
+    (checks.weights_left, 12_800, False, "how many weights are left"),
+    (checks.weights_left, 51_200, False, "a number of weights"),
+    (checks.weights_left, 4, False, "1 divided by it"),
+    (checks.weights_left, 12_832 / 51_264, False, "counted the biases"),
+    (checks.weights_left, 0.2504, False, "counted the biases"),
+    (checks.weights_left, 429_290 / 1_703_370, False, "all parameters of the network"),
+    (checks.weights_left, 1 / 16, False, "kernels stay"),
+    (checks.weights_left, 0.1, False, "Which of these numbers are halved"),
+    (checks.weights_left, [0.25], False, "one number, and this is a list"),
+    (checks.weights_left, None, False, "one number, and this is None"),
+    (checks.weights_left, "0.25", False, "Remove the quotes"),
+    (checks.keep_for_one_layer, one_layer, True, "stays as it is"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: ap.keep_by_ratio(i, ratio), False, "names a, b, c"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: one_layer(i, "b", 0.3), False, "asked for the layer 'c'"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: one_layer(i, layer, 1 - ratio), False, "the share that goes"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: one_layer(i, layer, ratio)[layer], False, "the tensor alone"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: {layer: i[layer]}, False, "not True and False"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: {layer: [True] * 20}, False, "holds a list"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: {layer: ~one_layer(i, layer, ratio)[layer]}, False, "should go"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: {}, False, "names no layer"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: one_layer(i, "fc1", ratio), False, "stops with KeyError"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: [True], False, "and this is a list"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: None, False, "returns nothing"),
+    (checks.keep_for_one_layer, {"fc1": torch.ones(3)}, False, "hand over the function"),
+    (checks.keep_for_one_layer, lambda i, layer, ratio: ..., None, "three dots"),
+    (checks.six_steps, six(), True, "all six steps"),
+    (checks.six_steps, six(masked=lambda w: ap.mask(w["network"], {"0": w["keep"]})), True, "all six steps"),
+    (checks.six_steps, lambda *inputs: list(six()(*inputs)), True, "all six steps"),
+    (checks.six_steps, lambda *inputs: (...,) * 6, None, "three dots"),
+    (checks.six_steps, lambda *inputs: ..., None, "three dots"),
+    (checks.six_steps, blank_from(1), False, "step 2 of 6, `keep`, is next"),
+    (checks.six_steps, blank_from(5), False, "step 6 of 6, `left`, is next"),
+    (checks.six_steps, lambda *inputs: six()(*inputs)[0], False, "should return 6 things"),
+    (checks.six_steps, lambda *inputs: six()(*inputs)[:3], False, "it returns a tuple of 3"),
+    (checks.six_steps, lambda network: network, False, "stops with TypeError"),
+    (checks.six_steps, in_place, False, "changes the network"),
+    (checks.six_steps, train_the_masked, False, "one and the same network"),
+    *[
+        (checks.six_steps, answers(step, value), False, f"step {step + 1} of 6, `{name}`: {says}")
+        for step, name, value, says in [
+            (0, "importance", lambda w: sizes(w).sum(1), "that is the plain sum"),
+            (0, "importance", lambda w: sizes(w).mean(1), "that is the plain mean"),
+            (0, "importance", lambda w: sizes(w).softmax(1), "these are the shares"),
+            (0, "importance", lambda w: sizes(w).softmax(1).sum(1), "the shares of a row always"),
+            (0, "importance", lambda w: sizes(w).softmax(1) * sizes(w), "these are the parts"),
+            (0, "importance", lambda w: (sizes(w).softmax(1) * sizes(w)).mean(1), "you took the mean"),
+            (0, "importance", lambda w: (sizes(w).softmax(0) * sizes(w)).sum(1), "your softmax goes along dim=0"),
+            (0, "importance", lambda w: (sizes(w).softmax(0) * sizes(w)).sum(0), "that is one value for each input"),
+            (0, "importance", lambda w: ap.attention_scores(w["network"][0].weight, signed=True), "you took the weights"),
+            (0, "importance", lambda w: sizes(w).max(1).values, "that is the largest"),
+            (0, "importance", lambda w: sizes(w).norm(dim=1), "the first value is"),
+            (0, "importance", lambda w: w["importance"].tolist(), "it should be a tensor, and this is a list"),
+            (0, "importance", lambda w: None, "it should be a tensor, and this is None"),
+            (1, "keep", lambda w: ~w["keep"], "it is True for the least important"),
+            (1, "keep", lambda w: w["keep"].float(), "it is of type torch.float32"),
+            (1, "keep", lambda w: w["keep"].nonzero().flatten(), "these are numbers of channels"),
+            (1, "keep", lambda w: lowest_go(w["importance"], 7), "3 of 10 stay. The pruning ratio, 0.3"),
+            (1, "keep", lambda w: lowest_go(w["importance"], 4), "6 of 10 channels stay"),
+            (1, "keep", lambda w: lowest_go(-w["importance"], 3), "the most important channels go"),
+            (1, "keep", lambda w: lowest_go(-w["importance"].roll(1), 3), "as many go as should"),
+            (1, "keep", lambda w: {"0": w["keep"]}, "it should be a tensor, and this is a dict"),
+            (2, "masked", lambda w: w["network"], "that is the network that you were given"),
+            (2, "masked", lambda w: copy.deepcopy(w["network"]), "nothing is silent"),
+            (2, "masked", lambda w: silenced(w["network"], ~w["keep"]), "the neurons that should stay are zero"),
+            (2, "masked", lambda w: silenced(w["network"], w["keep"], bias=False), "the weights are zero, but"),
+            (2, "masked", silence_the_reader, "you silence what the second layer reads"),
+            (2, "masked", lambda w: w["tuned"], "the neurons that stay have changed"),
+            (2, "masked", lambda w: cut(w["network"], w["keep"]), "its weights have the shapes (7, 4)"),
+            (2, "masked", lambda w: w["network"][0].weight * w["keep"][:, None], "it should be a Sequential"),
+            (3, "tuned", lambda w: copy.deepcopy(w["masked"]), "it answers just as"),
+            (3, "tuned", lambda w: 0.3, "it should be a Sequential, and this is a float"),
+            (4, "small", lambda w: w["tuned"], "that is the network with the zeros"),
+            (4, "small", lambda w: copy.deepcopy(w["tuned"]), "its weights have the shapes (10, 4)"),
+            (4, "small", lambda w: cut(w["masked"], w["keep"]), "it answers as `masked` does"),
+            (4, "small", lambda w: cut(w["tuned"], w["keep"], activation=nn.ReLU), "its middle layer is a ReLU"),
+            (4, "small", lambda w: cut(w["tuned"], w["keep"].roll(1)), "it does not answer as `tuned` does: its first"),
+            (4, "small", lambda w: nn.Sequential(*cut(w["tuned"], w["keep"])[:2]), "it should have the layers"),
+            (5, "left", lambda w: 1 - w["left"], "that is the share that goes"),
+            (5, "left", lambda w: 100 * w["left"], "that is in percent"),
+            (5, "left", lambda w: 1 / w["left"], "that is how many times fewer"),
+            (5, "left", lambda w: count(w["small"]), "that is how many are left"),
+            (5, "left", lambda w: 0.7, "that is the share of the neurons"),
+            (5, "left", lambda w: 1.0, "nothing would be gone"),
+            (5, "left", lambda w: round(w["left"], 2), "0.71 is rounded"),
+            (5, "left", lambda w: "0.7", "it should be one number, and this is a str"),
+        ]
+    ],
+    (
+        checks.six_steps,
+        six(tuned=lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"], weights=False)),
+        False,
+        "3 of 3 silent neurons woke up",
+    ),
+    (
+        checks.six_steps,
+        six(tuned=lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"], biases=False)),
+        False,
+        "the biases woke up",
+    ),
+    (
+        checks.six_steps,
+        six(tuned=lambda w: trained(w["masked"], w["points"], -w["labels"] + 2, w["keep"])),
+        False,
+        "the loss on the points should fall",
+    ),
+    (
+        checks.six_steps,
+        six(small=lambda w: cut(w["tuned"], lowest_go(w["importance"], 3))),
+        False,
+        "its weights have the shapes (5, 2)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
+def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
+    verdict = check(answer)
+    assert verdict.solved is solved and says in verdict.message

@@ -1,0 +1,230 @@
+"""What the checks of lesson 01 answer."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from attnprune_edu import checks
+
+
+def layers(network, *, kinds=nn.Conv2d | nn.Linear, nested=True):
+    modules = network.named_modules() if nested else network.named_children()
+    return {name: layer for name, layer in modules if isinstance(layer, kinds)}
+
+
+def row(network, size=torch.abs, **which):
+    return torch.cat([size(layer.weight.detach()).flatten() for layer in layers(network, **which).values()])
+
+
+def lowest_go(sizes, goes):
+    stays = torch.ones(len(sizes), dtype=torch.bool)
+    stays[sizes.argsort()[:goes]] = False
+    return stays
+
+
+def shaped(stays, network):
+    parts = stays.split([layer.weight.numel() for layer in layers(network).values()])
+    named = zip(layers(network).items(), parts, strict=True)
+    return {name: part.view_as(layer.weight) for (name, layer), part in named}
+
+
+def with_zeros(network, masks):
+    pruned = copy.deepcopy(network)
+    for name, mask in masks.items():
+        pruned.get_submodule(name).weight.data *= mask
+    return pruned
+
+
+def pruner(**slips):
+    """The solution that the lesson shows, with another way for some of its steps; the later ones build on it."""
+
+    def function(network, share):
+        here = {"network": network, "share": share}
+        steps = {
+            "sizes": lambda w: row(w["network"]),
+            "masks": lambda w: shaped(lowest_go(w["sizes"], round(w["share"] * len(w["sizes"]))), w["network"]),
+            "pruned": lambda w: with_zeros(w["network"], w["masks"]),
+            "zeros": lambda w: {name: (~mask).float().mean().item() for name, mask in w["masks"].items()},
+        }
+        for name, step in (steps | slips).items():
+            here[name] = step(here)
+        return tuple(here[name] for name in steps)
+
+    return function
+
+
+def answers(name, value):
+    """The solution, with ``value`` in the place of one step and three dots behind it."""
+    names = ["sizes", "masks", "pruned", "zeros"]
+    return pruner(**{name: value, **{later: lambda w: ... for later in names[names.index(name) + 1 :]}})
+
+
+def going(count):
+    """Masks of the right kind with another number of weights that go."""
+    return lambda w: shaped(lowest_go(w["sizes"], count(w["share"], len(w["sizes"]))), w["network"])
+
+
+def by_limit(compare):
+    """Masks that compare with the largest size that goes, as one writes them first."""
+
+    def masks(w):
+        limit = w["sizes"].sort().values[max(0, round(w["share"] * len(w["sizes"])) - 1)]
+        return {name: compare(layer.weight.detach().abs(), limit) for name, layer in layers(w["network"]).items()}
+
+    return masks
+
+
+def each_layer(w):
+    return {
+        name: lowest_go(row(layer), round(w["share"] * layer.weight.numel())).view_as(layer.weight)
+        for name, layer in layers(w["network"]).items()
+    }
+
+
+def other(change):
+    """The pruned network, and something that is done to it."""
+
+    def pruned(w):
+        network = with_zeros(w["network"], w["masks"])
+        with torch.no_grad():
+            change(network, w)
+        return network
+
+    return pruned
+
+
+def in_place(network, share):
+    network.conv.weight.data.zero_()
+    return pruner()(network, share)
+
+
+def mask_as_weight(network, w):
+    network.conv.weight.copy_(w["masks"]["conv"])
+
+
+CASES = [
+    (checks.parameters_of_a_filter, 32 * 25 + 1 + 1024 * 25, True, "801"),
+    (checks.parameters_of_a_filter, torch.tensor(26_401.0), True, "801"),
+    (checks.parameters_of_a_filter, 801, False, "Which weights of fc1"),
+    (checks.parameters_of_a_filter, 800, False, "Which weights of fc1"),
+    (checks.parameters_of_a_filter, 26_400, False, "has a bias"),
+    (checks.parameters_of_a_filter, 25_600, False, "own weights go"),
+    (checks.parameters_of_a_filter, 801 + 1024, False, "5 · 5 numbers"),
+    (checks.parameters_of_a_filter, 25 + 1 + 25_600, False, "all 32 channels"),
+    (checks.parameters_of_a_filter, 27_425, False, "biases of fc1"),
+    (checks.parameters_of_a_filter, 1676, False, "a filter of conv1"),
+    (checks.parameters_of_a_filter, 32 * 801 + 25_600, False, "Only one goes"),
+    (checks.parameters_of_a_filter, 26_401 + 75, False, "conv1 loses nothing"),
+    (checks.parameters_of_a_filter, 7, False, "add up"),
+    (checks.parameters_of_a_filter, None, False, "one number, and this is None"),
+    (checks.parameters_of_a_filter, "26,401", False, "one text in quotes"),
+    (checks.removable_neurons, [1, 4], True, "19 of the 30"),
+    (checks.removable_neurons, {4, 1}, True, "19 of the 30"),
+    (checks.removable_neurons, torch.tensor([4, 1]), True, "19 of the 30"),
+    (checks.removable_neurons, (1.0, 4.0), True, "19 of the 30"),
+    (checks.removable_neurons, [False, True, False, False, True], True, "19 of the 30"),
+    (checks.removable_neurons, [1], False, "look at the columns"),
+    (checks.removable_neurons, 4, False, "look at the rows"),
+    (checks.removable_neurons, [1, 2], False, "neuron 2 gives 0.5"),
+    (checks.removable_neurons, [1, 2, 4], False, "neuron 2 gives 0.5"),
+    (checks.removable_neurons, [2], False, "neuron 2 gives 0.5"),
+    (checks.removable_neurons, [1, 3, 4], False, "neuron 3 still answers"),
+    (checks.removable_neurons, [0], False, "neuron 0 still answers"),
+    (checks.removable_neurons, [2, 5], False, "no neuron 5"),
+    (checks.removable_neurons, [1.7], False, "whole number"),
+    (checks.removable_neurons, ["1", "4"], False, "this holds a str"),
+    (checks.removable_neurons, [[1, 4]], False, "this holds a list"),
+    (checks.removable_neurons, None, False, "this holds None"),
+    (checks.removable_neurons, [], False, "There are such neurons"),
+    (checks.magnitude_pruner, pruner(), True, "global magnitude pruning"),
+    (checks.magnitude_pruner, lambda network, share: list(pruner()(network, share)), True, "global magnitude pruning"),
+    (checks.magnitude_pruner, lambda network, share: (...,) * 4, None, "three dots"),
+    (checks.magnitude_pruner, answers("sizes", lambda w: row(w["network"])), False, "step 2 of 4, `masks`, is next"),
+    (checks.magnitude_pruner, lambda network, share: network, False, "should return 4 things"),
+    (checks.magnitude_pruner, lambda network: network, False, "stops with TypeError"),
+    (checks.magnitude_pruner, nn.Linear(2, 2).weight, False, "hand over the function"),
+    (checks.magnitude_pruner, in_place, False, "changes the network"),
+    (
+        checks.magnitude_pruner,
+        pruner(masks=lambda w: by_limit(torch.gt)(w) if w["share"] else w["nothing"]),
+        False,
+        "right for most shares, but not for 0, where nothing goes. your function stops",
+    ),
+    (
+        checks.magnitude_pruner,
+        pruner(masks=by_limit(torch.gt)),
+        False,
+        "right for most shares, but not for 0, where nothing goes. step 2 of 4, `masks`: one too many",
+    ),
+    (
+        checks.magnitude_pruner,
+        pruner(masks=lambda w: by_limit(torch.gt if w["share"] else torch.ge)(w)),
+        False,
+        "not where many weights are equal. step 2 of 4, `masks`: 150 of 150 weights go, and it should be 75. Count",
+    ),
+    *[
+        (checks.magnitude_pruner, answers(name, value), False, f"step {step} of 4, `{name}`: {says}")
+        for step, name, value, says in [
+            (1, "sizes", lambda w: row(w["network"], size=lambda v: v), "these are the weights with their signs"),
+            (1, "sizes", lambda w: row(w["network"]).sort().values, "the sizes are right, but not in the order"),
+            (1, "sizes", lambda w: row(w["network"], size=torch.square), "it has the right number of values"),
+            (1, "sizes", lambda w: row(w["network"], kinds=nn.Conv2d | nn.Linear | nn.BatchNorm2d), "it holds the weights"),
+            (1, "sizes", lambda w: torch.cat([p.abs().flatten() for p in w["network"].parameters()]), "it holds the biases"),
+            (1, "sizes", lambda w: row(w["network"], kinds=nn.Linear), "the weights of 'conv' are missing"),
+            (1, "sizes", lambda w: row(w["network"], nested=False), "only the convolution is there"),
+            (1, "sizes", lambda w: w["network"].conv.weight.abs(), "it has the shape (3, 2, 3, 3)"),
+            (1, "sizes", lambda w: {"conv": row(w["network"])}, "it should be one tensor for all layers together"),
+            (1, "sizes", lambda w: row(w["network"]).tolist(), "it should be one tensor for all layers together"),
+            (1, "sizes", lambda w: None, "it should be a tensor, and this is None"),
+            (2, "masks", going(lambda share, total: total - round(share * total)), "the share 0.3 stays"),
+            (2, "masks", going(lambda share, total: round(share * total) + 1), "one too many went: 0.3 · 150"),
+            (2, "masks", going(lambda share, total: round(share * total) - 1), "one too few went"),
+            (2, "masks", going(lambda share, total: 60), "60 of 150 weights go, and it should be 45"),
+            (2, "masks", each_layer, "each layer loses the same share"),
+            (2, "masks", lambda w: shaped(lowest_go(-w["sizes"], 45), w["network"]), "the largest weights go"),
+            (2, "masks", lambda w: shaped(~lowest_go(w["sizes"], 45), w["network"]), "it is True for the smallest"),
+            (2, "masks", lambda w: shaped(lowest_go(row(w["network"], torch.neg), 45), w["network"]), "as many weights go"),
+            (2, "masks", lambda w: lowest_go(w["sizes"], 45), "it should be a dictionary"),
+            (2, "masks", lambda w: {"conv": lowest_go(w["sizes"], 45)}, "it names conv, and should name conv, head.1"),
+            (2, "masks", lambda w: dict.fromkeys(layers(w["network"]), torch.ones(3)), "for 'conv' it has the shape (3,)"),
+            (2, "masks", lambda w: dict.fromkeys(layers(w["network"]), 0.3), "for 'conv' it should be a tensor"),
+            (
+                2,
+                "masks",
+                lambda w: {name: mask.float() for name, mask in pruner()(w["network"], 0.3)[1].items()},
+                "for 'conv' it is of type torch.float32",
+            ),
+            (3, "pruned", lambda w: w["network"], "that is the network that you were given"),
+            (3, "pruned", lambda w: copy.deepcopy(w["network"]), "the weights of 'conv' are as they were"),
+            (
+                3,
+                "pruned",
+                lambda w: with_zeros(w["network"], {n: ~m for n, m in w["masks"].items()}),
+                "in 'conv' the weights",
+            ),
+            (3, "pruned", other(mask_as_weight), "'conv' holds the mask itself"),
+            (3, "pruned", other(lambda network, w: network.conv.weight.mul_(2)), "the weights of 'conv' should be"),
+            (3, "pruned", other(lambda network, w: network.norm.weight.mul_(2)), "norm.weight has changed"),
+            (3, "pruned", other(lambda network, w: network.conv.bias.zero_()), "conv.bias has changed"),
+            (3, "pruned", lambda w: nn.Sequential(nn.Linear(2, 3)), "its layer 'conv' is not that"),
+            (3, "pruned", lambda w: w["masks"], "it should be a Module, and this is a dict"),
+            (4, "zeros", lambda w: {n: int((~m).sum()) for n, m in w["masks"].items()}, "these are the numbers of zeros"),
+            (4, "zeros", lambda w: {n: m.float().mean() for n, m in w["masks"].items()}, "that is the share that is left"),
+            (4, "zeros", lambda w: {n: 100 * (~m).float().mean() for n, m in w["masks"].items()}, "that is in percent"),
+            (4, "zeros", lambda w: {n: (~m).sum() / 150 for n, m in w["masks"].items()}, "you divide by the weights of all"),
+            (4, "zeros", lambda w: dict.fromkeys(w["masks"], w["share"]), "0.3 is the share of all layers together"),
+            (4, "zeros", lambda w: dict.fromkeys(w["masks"], 0.7), "in 'conv' "),
+            (4, "zeros", lambda w: dict.fromkeys(w["masks"], "0.3"), "for 'conv' it should be one number"),
+            (4, "zeros", lambda w: 0.3, "it should be a dictionary"),
+            (4, "zeros", lambda w: {"conv": 0.3}, "it names conv, and should name"),
+        ]
+    ],
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
+def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
+    verdict = check(answer)
+    assert verdict.solved is solved and says in verdict.message
