@@ -8,8 +8,8 @@ from .lesson_00 import keep_for_one_layer, six_steps, weights_left
 from .lesson_01 import magnitude_pruner, parameters_of_a_filter, removable_neurons
 from .lesson_02 import attention_importance, score_by_hand, two_temperatures
 from .lesson_03 import budget_by_hand, stay_above_the_mean, theta_of_ratio
-from .lesson_04 import recall_by_hand, recall_of_each_class, validation_split
-from .lesson_05 import mask_by_hand, safe_ratio, weight_after_a_step
+from .lesson_04 import recall_of_each_class, training_loop, validation_split
+from .lesson_05 import masked_convolution, safe_ratio, weight_after_two_steps
 from .lesson_06 import cubic_schedule, repair_by_hand
 from .lesson_07 import overall_speedup, params_of_cut_conv, removal_by_hand
 from .lesson_08 import images_for_half_a_point, paired_bootstrap, what_the_article_reports
@@ -23,12 +23,11 @@ __all__ = [
     "images_for_half_a_point",
     "keep_for_one_layer",
     "magnitude_pruner",
-    "mask_by_hand",
+    "masked_convolution",
     "overall_speedup",
     "paired_bootstrap",
     "parameters_of_a_filter",
     "params_of_cut_conv",
-    "recall_by_hand",
     "recall_of_each_class",
     "removable_neurons",
     "removal_by_hand",
@@ -38,9 +37,10 @@ __all__ = [
     "six_steps",
     "stay_above_the_mean",
     "theta_of_ratio",
+    "training_loop",
     "two_temperatures",
     "validation_split",
-    "weight_after_a_step",
+    "weight_after_two_steps",
     "weights_left",
     "what_the_article_reports",
 ]
