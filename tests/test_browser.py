@@ -13,6 +13,10 @@ import nbformat
 import pytest
 from conftest import ROOT
 
+import course
+import notebooks
+from attnprune_edu import workbook
+
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -37,7 +41,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this mac
 
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory):
-    """A JupyterLab on a copy of the course, its stored outputs removed, started as `make lab` starts it."""
+    """A JupyterLab on a copy of the course, its stored outputs removed, started as `make lab` starts it: address, folder."""
     folder = tmp_path_factory.mktemp("course")
     shutil.copytree(ROOT / "lessons", folder / "lessons")
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -48,12 +52,16 @@ def jupyter(tmp_path_factory):
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+    assert len(list(workbook.copy_lessons(course=folder))) == len(LESSONS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", f"--ServerApp.root_dir={folder}"]
-    command += [f"--IdentityProvider.token={TOKEN}", "--allow-root", "--expose-app-in-browser"]
-    environment = os.environ | {"ATTNPRUNE_DATA": "shapes", "JUPYTER_CONFIG_DIR": str(folder / "config")}
+    command = [sys.executable, *course.jupyterlab(port, folder), "--no-browser"]
+    command += [f"--IdentityProvider.token={TOKEN}", "--expose-app-in-browser"]
+    environment = course.surroundings(os.environ) | {
+        "ATTNPRUNE_DATA": "shapes",
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+    }
     with open(folder / "server.log", "w+") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
         address = f"http://127.0.0.1:{port}"
@@ -65,7 +73,7 @@ def jupyter(tmp_path_factory):
                 except OSError:
                     assert server.poll() is None, (folder / "server.log").read_text()
                     time.sleep(0.25)
-            yield address
+            yield address, folder
         finally:
             server.terminate()
             server.wait(timeout=20)
@@ -83,7 +91,8 @@ def browser():
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in LESSONS])
 def lesson(request, jupyter, browser):
-    """A lesson with all its cells run. The page, and the addresses outside this machine that it asked for."""
+    """The reader's copy of a lesson, all its cells run: name, page, and the addresses elsewhere that it asked for."""
+    address, _ = jupyter
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
     outside = []
@@ -91,7 +100,7 @@ def lesson(request, jupyter, browser):
         "request",
         lambda r: outside.append(r.url) if not re.match(r"(http|ws)s?://127\.0\.0\.1|data:|blob:", r.url) else None,
     )
-    page.goto(f"{jupyter}/lab/tree/notebooks/{request.param}.ipynb?token={TOKEN}&reset")
+    page.goto(f"{address}/lab/tree/workbook/{request.param}.ipynb?token={TOKEN}&reset")
     # The indicator in the toolbar says "idle" before there is a kernel at all; a cell run then asks for one in a dialog.
     page.wait_for_function(f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'", timeout=120_000)
     page.wait_for_timeout(1000)
@@ -139,6 +148,29 @@ def every_screen(page):
         page.wait_for_timeout(100)
         if panel.evaluate("panel => panel.scrollTop") == before:
             return
+
+
+@pytest.mark.xdist_group(LESSONS[0])  # where there is a server anyway
+def test_the_first_page_is_the_readers_copy_of_lesson_00(jupyter):
+    address, folder = jupyter
+    first = urllib.request.urlopen(f"{address}/?token={TOKEN}", timeout=30).url
+    assert first.split("?")[0] == f"{address}/lab/tree/workbook/{LESSONS[0]}.ipynb"
+    assert (folder / "workbook" / f"{LESSONS[0]}.ipynb").is_file()
+
+
+@pytest.mark.xdist_group(LESSONS[0])
+def test_a_page_shows_its_mathematics_without_a_network(browser, tmp_path):
+    cells = [nbformat.v4.new_markdown_cell("A share $e^{w} / \\sum e^{w}$ and\n\n$$\\frac{1}{2} < 1$$")]
+    (tmp_path / "page.html").write_text(notebooks.as_page(nbformat.v4.new_notebook(cells=cells), "page"), encoding="utf-8")
+    page, asked, said = browser.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url) if not request.url.startswith("data:") else None)
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((tmp_path / "page.html").as_uri())
+    page.locator("mjx-container svg").nth(1).wait_for(timeout=20_000)
+    assert "$" not in page.locator("main").inner_text()
+    assert asked == [page.url] and not said
+    page.close()
 
 
 def test_all_cells_run_without_an_error(lesson):
@@ -192,6 +224,22 @@ def test_each_widget_is_moved_by_keyboard_and_its_picture_changes(lesson):
                 page.keyboard.press("Space")
                 expect(picture).to_have_attribute("alt", sentence, timeout=60_000)
         widget.screenshot(path=SCREENSHOTS / f"{name}-widget-{number}.png")
+
+
+def test_saving_changes_the_readers_copy_alone(lesson, jupyter):
+    name, page, _ = lesson
+    _, folder = jupyter
+
+    def course_files():
+        return {path: path.read_bytes() for part in ("lessons", "notebooks") for path in (folder / part).glob("*.*")}
+
+    before = course_files()
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=60_000)
+    saved = nbformat.read(folder / "workbook" / f"{name}.ipynb", as_version=4)
+    assert next(cell.execution_count for cell in saved.cells if cell.cell_type == "code") == 1
+    assert course_files() == before
+    assert {path.suffix for path in (folder / "workbook").iterdir() if path.is_file()} == {".ipynb"}
 
 
 def test_a_quiz_question_is_answered_and_explained(lesson):
