@@ -87,3 +87,24 @@ def test_untouched_exercises_answer_not_tried_yet(path):
     shown = [output["data"].get("text/plain", "") for output in outputs(path) if "data" in output]
     text = (ROOT / "lessons" / f"{path.stem}.md").read_text(encoding="utf-8")
     assert sum("Not tried yet" in "".join(plain) for plain in shown) == text.count("### Exercise")
+
+
+@each_notebook
+def test_a_guess_is_asked_for_before_the_answer_is_seen(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    (asked,) = [number for number, cell in enumerate(cells) if "### Predict first" in "".join(cell["source"])]
+    code = [cell for cell in cells[asked:] if cell["cell_type"] == "code"]
+    guesses = re.findall(r"^(\w+) = \.\.\.", "".join(code[0]["source"]), flags=re.MULTILINE)
+    answers = [cell for cell in code[1:] if re.search(rf"\b({'|'.join(guesses)})\b", "".join(cell["source"]))]
+    assert guesses and answers
+    for cell in answers:
+        assert cell["metadata"].get("jupyter") == {"outputs_hidden": True}, "".join(cell["source"])
+        assert "hide-output" in cell["metadata"].get("tags", [])
+
+
+@each_notebook
+def test_a_lesson_is_short(path):
+    text = (ROOT / "lessons" / f"{path.stem}.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    for what_is_no_prose in (r"<details>.*?</details>", r"^```.*?^```", r"\$\$.*?\$\$"):
+        text = re.sub(what_is_no_prose, "", text, flags=re.DOTALL | re.MULTILINE)
+    assert len(re.findall(r"\b[A-Za-z][\w'’-]*", text)) <= 2600
