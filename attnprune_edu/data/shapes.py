@@ -93,7 +93,7 @@ def draw(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     for label, shape in enumerate(SHAPES.values()):
         hue = 2 * np.pi * label / len(SHAPES)
         places = np.flatnonzero(labels == label)
-        for chosen in np.array_split(places, 1 + len(places) // 50):  # 50 fit into the cache: twice as fast
+        for chosen in np.array_split(places, 1 + len(places) // 50):  # so few fit into the cache
             images[chosen] = _paint(shape, hue, len(chosen), rng)
     return torch.from_numpy(images), torch.from_numpy(labels)
 
