@@ -151,9 +151,9 @@ def _wrong_keep(found, importance: Tensor, ratio: float) -> str | None:
         return problem
     importance = importance.detach()
     goes = round(ratio * len(importance))
+    if found.ndim == 1 and found.dtype == torch.int64 and (len(found) != len(importance) or found.max() > 1):
+        return "these are numbers of channels. Say for each channel whether it stays: True or False."
     if found.shape != importance.shape:
-        if found.ndim == 1 and found.dtype == torch.int64:
-            return "these are numbers of channels. Say for each channel whether it stays: True or False."
         return f"it has the shape {tuple(found.shape)}, and should have one value for each channel, ({len(importance)},)."
     if found.dtype != torch.bool:
         return f"it is of type {found.dtype}, and should be torch.bool: True where a channel stays."

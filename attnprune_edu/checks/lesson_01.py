@@ -70,7 +70,7 @@ def _row_numbers(answer) -> set[int]:
     values = sorted(answer) if isinstance(answer, set | frozenset) else answer
     values = values.tolist() if isinstance(values, Tensor) else values
     values = values if isinstance(values, list | tuple) else [values]
-    if values and all(isinstance(value, bool) for value in values):
+    if len(values) == 5 and all(isinstance(value, bool) for value in values):
         return {number for number, value in enumerate(values) if value}
     if wrong_ones := [value for value in values if isinstance(value, bool) or not isinstance(value, int | float)]:
         raise Answered(wrong(f"the answer is a list of neuron numbers, such as [0, 3]; this holds {a_kind(wrong_ones[0])}."))
@@ -175,7 +175,8 @@ def _wrong_masks(found, so_far: dict, case: _Case) -> str | None:
     if abs(gone - goes) == 1:
         return f"one too {'many' if gone > goes else 'few'} went: {case.share} · {total} is rounded to {goes}."
     if gone != goes:
-        return f"{gone} of {total} weights go, and it should be {goes}. Count places instead of comparing with a limit."
+        ties = " Count places instead of comparing with a limit." if len(sizes.unique()) < total else ""
+        return f"{gone} of {total} weights go, and it should be {goes}.{ties}"
     if sizes[stays].max() <= sizes[~stays].min():
         return "the largest weights go. The smallest should."
     return "as many weights go as should, but not the smallest of all layers together."

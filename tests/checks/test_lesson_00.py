@@ -183,6 +183,7 @@ CASES = [
             (1, "keep", lambda w: ~w["keep"], "it is True for the least important"),
             (1, "keep", lambda w: w["keep"].float(), "it is of type torch.float32"),
             (1, "keep", lambda w: w["keep"].nonzero().flatten(), "these are numbers of channels"),
+            (1, "keep", lambda w: w["importance"].argsort(), "these are numbers of channels"),
             (1, "keep", lambda w: lowest_go(w["importance"], 7), "3 of 10 stay. The pruning ratio, 0.3"),
             (1, "keep", lambda w: lowest_go(w["importance"], 4), "6 of 10 channels stay"),
             (1, "keep", lambda w: lowest_go(-w["importance"], 3), "the most important channels go"),

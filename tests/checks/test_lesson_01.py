@@ -135,6 +135,7 @@ CASES = [
     (checks.removable_neurons, [2, 5], False, "no neuron 5"),
     (checks.removable_neurons, [1.7], False, "whole number"),
     (checks.removable_neurons, ["1", "4"], False, "this holds a str"),
+    (checks.removable_neurons, [True], False, "this holds a bool"),
     (checks.removable_neurons, [[1, 4]], False, "this holds a list"),
     (checks.removable_neurons, None, False, "this holds None"),
     (checks.removable_neurons, [], False, "There are such neurons"),
