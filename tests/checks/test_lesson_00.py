@@ -112,6 +112,18 @@ def silence_the_reader(w):
     return masked
 
 
+def silence_both(w):
+    masked = silenced(w["network"], w["keep"])
+    masked[2].weight.data[:, ~w["keep"]] = 0
+    return masked
+
+
+def other_columns(w):
+    small = cut(w["tuned"], w["keep"])
+    small[2].weight.data = w["tuned"][2].weight.data[:, : int(w["keep"].sum())].clone()
+    return small
+
+
 def train_the_masked(network, points, labels, ratio):
     importance, keep, _, tuned, small, left = six()(network, points, labels, ratio)
     return importance, keep, tuned, tuned, small, left
@@ -176,6 +188,19 @@ CASES = [
             (0, "importance", lambda w: (sizes(w).softmax(0) * sizes(w)).sum(1), "your softmax goes along dim=0"),
             (0, "importance", lambda w: (sizes(w).softmax(0) * sizes(w)).sum(0), "that is one value for each input"),
             (0, "importance", lambda w: ap.attention_scores(w["network"][0].weight, signed=True), "you took the weights"),
+            (
+                0,
+                "importance",
+                lambda w: (w["network"][0].weight.softmax(1) * sizes(w)).sum(1),
+                "your softmax sees the signed",
+            ),
+            (0, "importance", lambda w: (sizes(w).softmax(1) * w["network"][0].weight).sum(1), "the shares are right, but"),
+            (
+                0,
+                "importance",
+                lambda w: (sizes(w).flatten().softmax(0).view(10, 4) * sizes(w)).sum(1),
+                "your softmax takes all",
+            ),
             (0, "importance", lambda w: sizes(w).max(1).values, "that is the largest"),
             (0, "importance", lambda w: sizes(w).norm(dim=1), "the first value is"),
             (0, "importance", lambda w: w["importance"].tolist(), "it should be a tensor, and this is a list"),
@@ -193,6 +218,7 @@ CASES = [
             (2, "masked", lambda w: copy.deepcopy(w["network"]), "nothing is silent"),
             (2, "masked", lambda w: silenced(w["network"], ~w["keep"]), "the neurons that should stay are zero"),
             (2, "masked", lambda w: silenced(w["network"], w["keep"], bias=False), "the weights are zero, but"),
+            (2, "masked", silence_both, "the second layer has changed"),
             (2, "masked", silence_the_reader, "you silence what the second layer reads"),
             (2, "masked", lambda w: w["tuned"], "the neurons that stay have changed"),
             (2, "masked", lambda w: cut(w["network"], w["keep"]), "its weights have the shapes (7, 4)"),
@@ -204,6 +230,7 @@ CASES = [
             (4, "small", lambda w: cut(w["masked"], w["keep"]), "it answers as `masked` does"),
             (4, "small", lambda w: cut(w["tuned"], w["keep"], activation=nn.ReLU), "its middle layer is a ReLU"),
             (4, "small", lambda w: cut(w["tuned"], w["keep"].roll(1)), "it does not answer as `tuned` does: its first"),
+            (4, "small", other_columns, "it does not answer as `tuned` does: its second layer's weight"),
             (4, "small", lambda w: nn.Sequential(*cut(w["tuned"], w["keep"])[:2]), "it should have the layers"),
             (5, "left", lambda w: 1 - w["left"], "that is the share that goes"),
             (5, "left", lambda w: 100 * w["left"], "that is in percent"),
