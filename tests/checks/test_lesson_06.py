@@ -170,7 +170,7 @@ CASES = [
     (checks.repair_by_hand, repair(explained=0), False, "still explain all of y"),
     (checks.repair_by_hand, repair(toward=0), False, "Add the old ones"),
     (checks.repair_by_hand, repair(toward=1, explained=1, inverse=lambda a: -torch.linalg.inv(a)), False, "wrong sign"),
-    (checks.repair_by_hand, repair(penalty=lambda ridge, unknowns: 0), False, "singular"),
+    (checks.repair_by_hand, repair(penalty=lambda ridge, unknowns: 0), False, "the whole diagonal"),
     (checks.repair_by_hand, repair(penalty=lambda *_: 0, inverse=torch.linalg.pinv), False, "ridge is missing"),
     (checks.repair_by_hand, repair(penalty=lambda ridge, _: ridge, inverse=torch.linalg.pinv), False, "every entry"),
     (checks.repair_by_hand, repair(penalty=lambda ridge, n: ridge**2 * torch.eye(n)), False, "not squared"),
