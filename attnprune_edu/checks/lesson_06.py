@@ -46,6 +46,7 @@ def _amiss(ratios: list[float], final: float, stages: int) -> str | None:
 
     if equals([final * (1 - (1 - t) ** 3) for t in done]):
         return None
+    in_each = [final * ((1 - t + 1 / stages) ** 3 - (1 - t) ** 3) for t in done]
     misconceptions = [
         ([final * t for t in done], "that is the linear schedule: each stage prunes equally much."),
         (
@@ -55,6 +56,11 @@ def _amiss(ratios: list[float], final: float, stages: int) -> str | None:
         ([final * (1 - t) ** 3 for t in done], "that is what is still to come. Take it away from `final`."),
         ([(1 - t) ** 3 for t in done], "that is the share of `final` that is still to come."),
         ([1 - (1 - t) ** 3 for t in done], "it ends at 1, whatever `final` is. Multiply by `final`."),
+        ([1 - final * (1 - t) ** 3 for t in done], "subtract from `final`, not from 1: what ends at `final` is the ratio."),
+        (
+            [final * (1 - t**3) for t in done],
+            "you cube the share that is done. Cube the one that is still to come, 1 − stage/stages.",
+        ),
         (
             [1 - final * (1 - (1 - t) ** 3) for t in done],
             "that share stays. The pruning ratio is the share that goes.",
@@ -65,6 +71,18 @@ def _amiss(ratios: list[float], final: float, stages: int) -> str | None:
         (
             [final * (1 - (1 - t - 1 / stages) ** 3) for t in done],
             "you are one stage ahead. At stage 0 nothing is pruned yet.",
+        ),
+        (
+            [final * (1 - (1 - t + 1 / stages) ** 3) for t in done],
+            "you are one stage behind: `stage` stages are done, not one less.",
+        ),
+        (
+            [final * (1 - (1 - stage / (stages - 1)) ** 3) for stage in range(stages + 1)],
+            "divide by `stages`, not by `stages - 1`: stage 0 is the start, and the last stage is number `stages`.",
+        ),
+        *(
+            ([first, *in_each[1:]], "that is what this stage prunes. Asked for is the ratio that is reached after it.")
+            for first in (0.0, in_each[0])
         ),
         ([100 * final * (1 - (1 - t) ** 3) for t in done], "that is in percent. A ratio lies between 0 and 1."),
     ]
@@ -111,6 +129,10 @@ def repair_by_hand(function) -> Verdict:
         if not all(map(torch.equal, before, after)):
             return wrong("your function changes the networks that it is given. Return new tensors instead.")
         if problem := _first_problem(case, result):
+            if "numbers of weight" in problem and not _uses_the_ridge(function, case):
+                problem = (
+                    "x and y are right; `ridge` has no part in your weight. The formula adds λI to XᵀX, and λ is `ridge`."
+                )
             if count < 60:
                 problem = f"right for 60 pictures, but not for {count}, fewer than the layer has inputs: {problem}"
             return wrong(problem)
@@ -136,6 +158,15 @@ def _case(count: int) -> _Case:
             parameter *= 3
     pruned = mask(dense, {"fc1": torch.arange(16) % 2 == 0})
     return _Case(dense, pruned, torch.randn(count, 3, 16, 16, generator=generator), 2.5)
+
+
+def _uses_the_ridge(function, case: _Case) -> bool:
+    """Whether a ridge that is no number spoils the weights, or stops the function."""
+    try:
+        weight = returned_by(function, case.dense, case.pruned, case.images, float("nan"))[2]
+    except Answered:
+        return True
+    return bool(weight.isnan().any())
 
 
 def _first_problem(case: _Case, parts: Sequence) -> str | None:
@@ -246,6 +277,10 @@ def _solutions(x: Tensor, y: Tensor, case: _Case, pull: float) -> list[tuple[Ten
     def solve(penalty, missing=y - x @ old.T):
         return torch.linalg.lstsq(squares + penalty, x.T @ missing, driver="gelsd").solution.T
 
+    of_ones_first = (old + solve(ridge * diagonal)).roll(1, dims=1)
+    mixed = old + solve(ridge * diagonal, y - x.roll(1, dims=1) @ old.T).roll(1, dims=1)  # and the old bias last
+    ones_last = "the ones come last in X, as the bias does in W: put them there, as in the text."
+
     return [
         (old + solve(ridge * diagonal), None),
         (old, "weight is the old one. Now move it towards what explains y."),
@@ -266,6 +301,11 @@ def _solutions(x: Tensor, y: Tensor, case: _Case, pull: float) -> list[tuple[Ten
             old + solve(ridge * len(x) * diagonal),
             "you take the mean over the pictures, so that the ridge weighs more. The formula takes the sum.",
         ),
+        (
+            old + len(x) * solve(ridge * len(x) * diagonal),
+            "you take the mean in XᵀX but the sum beside it. The formula takes the sum in both.",
+        ),
+        *((weights, ones_last) for weights in (of_ones_first, mixed, mixed.roll(-1, dims=1))),
     ]
 
 

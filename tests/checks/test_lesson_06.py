@@ -11,6 +11,10 @@ def cubic(of=lambda t: 1 - (1 - t) ** 3, ahead=0):
     return lambda final, stage, stages: final * of((stage + ahead) / stages)
 
 
+def in_this_stage(final, stage, stages):
+    return cubic()(final, stage, stages) - cubic()(final, stage - 1, stages)
+
+
 def returning(value):
     return lambda *given: value
 
@@ -29,6 +33,9 @@ def repair(
     y_of="dense",
     toward=1.0,
     explained=1.0,
+    ones_first=False,
+    old_of=lambda layer: torch.cat([layer.weight, layer.bias[:, None]], dim=1),
+    count=lambda x: 1,
     penalty=lambda ridge, unknowns: ridge * torch.eye(unknowns),
     inverse=torch.linalg.inv,
     finish=lambda x, y, weight, bias: (x, y, weight, bias),
@@ -39,10 +46,10 @@ def repair(
     def function(dense, pruned, images, ridge):
         networks = {"dense": dense, "pruned": pruned}
         x, y = inputs_of_fc2(networks[x_of], images), networks[y_of](images)
-        old = torch.cat([pruned.fc2.weight, pruned.fc2.bias[:, None]], dim=1)
-        ones = torch.cat([x, torch.ones(len(x), 1)], dim=1)
+        old = old_of(pruned.fc2)
+        ones = torch.cat([x, torch.ones(len(x), 1)], dim=1).roll(int(ones_first), dims=1)
         missing = (y - explained * ones @ old.T).T @ ones
-        new = toward * old + missing @ inverse(ones.T @ ones + penalty(ridge, ones.shape[1]))
+        new = toward * old + missing @ inverse(ones.T @ ones / count(x) + penalty(ridge, ones.shape[1]))
         return finish(x, y, new[:, :-1], new[:, -1])
 
     return function
@@ -83,6 +90,21 @@ def in_place(dense, pruned, images, ridge, x, y, weight, bias):
     return x, y, weight, bias
 
 
+def bias_first(layer):
+    return torch.cat([layer.bias[:, None], layer.weight], dim=1)
+
+
+def first_is_bias(x, y, weight, bias):
+    return x, y, torch.cat([weight[:, 1:], bias[:, None]], dim=1), weight[:, 0]
+
+
+@torch.no_grad()
+def by_lstsq(dense, pruned, images, ridge):
+    x, y = inputs_of_fc2(pruned, images), dense(images)
+    new = torch.linalg.lstsq(torch.cat([x, torch.ones(len(x), 1)], dim=1), y).solution.T
+    return x, y, new[:, :-1], new[:, -1]
+
+
 def free_bias(ridge, unknowns):
     return ridge * torch.eye(unknowns).index_fill(0, torch.tensor([unknowns - 1]), 0)
 
@@ -106,6 +128,12 @@ CASES = [
     (checks.cubic_schedule, cubic(lambda t: 1 - (1 - t) ** 2), False, "exponent is 3"),
     (checks.cubic_schedule, cubic(lambda t: 1 - (1 - t) * 3), False, "multiplied by 3"),
     (checks.cubic_schedule, cubic(ahead=1), False, "one stage ahead"),
+    (checks.cubic_schedule, cubic(ahead=-1), False, "one stage behind"),
+    (checks.cubic_schedule, lambda *given: 1 - given[0] + cubic()(*given), False, "not from 1"),
+    (checks.cubic_schedule, cubic(lambda t: 1 - t**3), False, "you cube the share that is done"),
+    (checks.cubic_schedule, lambda final, stage, stages: cubic()(final, stage, stages - 1), False, "divide by `stages`"),
+    (checks.cubic_schedule, in_this_stage, False, "what this stage prunes"),
+    (checks.cubic_schedule, lambda *given: given[1] and in_this_stage(*given), False, "what this stage prunes"),
     (checks.cubic_schedule, cubic(lambda t: 1 - t), False, "nothing is pruned yet, but"),
     (checks.cubic_schedule, cubic(lambda t: t / 2), False, "after the last stage"),
     (checks.cubic_schedule, cubic(lambda t: t**2), False, "starts and ends right"),
@@ -175,7 +203,13 @@ CASES = [
     (checks.repair_by_hand, repair(penalty=lambda ridge, _: ridge, inverse=torch.linalg.pinv), False, "every entry"),
     (checks.repair_by_hand, repair(penalty=lambda ridge, n: ridge**2 * torch.eye(n)), False, "not squared"),
     (checks.repair_by_hand, repair(penalty=lambda ridge, n: 60 * ridge * torch.eye(n)), False, "mean over the pictures"),
-    (checks.repair_by_hand, repair(penalty=lambda ridge, n: 7 * torch.eye(n)), False, "Look at what is inverted"),
+    (checks.repair_by_hand, repair(count=len), False, "the mean in XᵀX but the sum beside it"),
+    (checks.repair_by_hand, repair(ones_first=True), False, "the ones come last"),
+    (checks.repair_by_hand, repair(ones_first=True, old_of=bias_first), False, "the ones come last"),
+    (checks.repair_by_hand, repair(ones_first=True, finish=first_is_bias), False, "the ones come last"),
+    (checks.repair_by_hand, repair(penalty=lambda ridge, n: 7 * torch.eye(n)), False, "`ridge` has no part"),
+    (checks.repair_by_hand, by_lstsq, False, "`ridge` has no part"),
+    (checks.repair_by_hand, repair(penalty=lambda ridge, n: 3 * ridge * torch.eye(n)), False, "Look at what is inverted"),
     (checks.repair_by_hand, without_bias(), False, "you keep the old bias"),
     (checks.repair_by_hand, without_bias(bias=0), False, "the bias is not in your equations"),
     (checks.repair_by_hand, without_bias(bias=0, explained=0), False, "the bias and the old weights"),
