@@ -1,5 +1,8 @@
 """Checks of lesson 08, evaluate honestly."""
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +16,8 @@ def images_for_half_a_point(answer) -> Verdict:
     if 24_500 <= answer <= 25_700:
         if answer != round(answer):
             return wrong("nearly: there are only whole pictures. Round up, so that the interval reaches no further.")
-        if answer < 24_586:  # the 95 % interval reaches 1.95996 standard deviations
-            return wrong("nearly: with so many it reaches a little further than half a point. Round up.")
+        if answer < 1.96**2 * 0.16 / 0.005**2:
+            return wrong(f"nearly: {answer:,.0f} reach a hair further than half a point. Round up.")
         return right("half the reach takes four times the pictures: for a quarter of a point it would be nearly 100,000.")
     if answer == 10_000:
         return wrong("CIFAR-10 has so many test pictures, and there the interval reaches 0.8 points to either side.")
@@ -68,6 +71,14 @@ def images_for_half_a_point(answer) -> Verdict:
 
 
 FEW = 20
+NUMBERS = int | float | np.generic | np.ndarray | Tensor
+ERRORS = {  # {part of what torch or numpy says: what to say instead}
+    "bool tensor": "bool tensors cannot be subtracted. Make numbers of them: `first.double()`",  # torch proposes ^
+    "infer output dtype": "whole numbers and bools have no mean. Use `.double()`",
+    "no attribute 'quantile'": "a list has no quantile. Use `torch.stack` on it first",
+    "got (list": "`torch.quantile` takes no list. Use `torch.stack` on it first",
+    "in the range [0, 1]": "a quantile is a share from 0 to 1: 2.5 % is 0.025",
+}
 DRAWS = 2000  # enough that the ends of an interval settle, few enough to be drawn at once
 
 
@@ -94,16 +105,17 @@ def _drawn(function, first: Tensor, second: Tensor, draws: int, seed: int = 0) -
     def returned(first, second):
         try:
             result = function(first, second, draws, generator)
-        except RuntimeError as error:
-            if "bool tensor" in str(error):  # torch proposes ^, which forgets which of the two is right
-                raise TypeError("bool tensors cannot be subtracted. Make numbers of them: `first.double()`") from error
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+            for part, advice in ERRORS.items():
+                if part in str(error):
+                    raise type(error)(advice) from error
             raise
         if isinstance(result, tuple | list):
             if any(end is ... for end in result):
                 return ...
-            if all(isinstance(end, int | float) or (isinstance(end, Tensor) and end.numel() == 1) for end in result):
+            if all(isinstance(end, NUMBERS) and torch.as_tensor(end).numel() == 1 for end in result):
                 return torch.tensor([float(end) for end in result], dtype=torch.float64)
-        return result
+        return torch.as_tensor(result) if isinstance(result, np.ndarray | np.generic) else result
 
     result = result_of(returned if callable(function) else function, first, second).double()
     if generator.get_state().equal(untouched):
@@ -118,7 +130,7 @@ def _amiss(result: Tensor, function, first: Tensor, second: Tensor) -> str | Non
         return "your result is NaN: not a number. Is a mean taken of nothing?"
     if result.numel() == 1:
         some = torch.stack([_drawn(function, first, second, FEW, seed).flatten()[0] for seed in range(100)])
-        return _amiss_in_redraws(some, difference, first, second, 0.25) or (
+        return _amiss_in_redraws(some, difference, first, second, 0.25, "that is one number; an interval has two.") or (
             "step 1 of 3 is done: that is the difference on pictures drawn anew. Now return `draws` such differences."
         )
     if result.shape in ((DRAWS, n), (n, DRAWS)):
@@ -136,19 +148,41 @@ def _amiss(result: Tensor, function, first: Tensor, second: Tensor) -> str | Non
     low, high = result.tolist()
     if {low, high} <= {-1, 0, 1} and low != high:
         return "your ends are numbers of single pictures. First take the mean over the pictures of each redraw."
-    if abs(low - difference.mean().item()) < 1e-3 < abs(high - low):
+    if abs(low - difference.mean().item()) < min(1e-3, 0.1 * abs(high - low)):
         return "your first number is the difference itself. Return the two ends of its interval."
-    if low > high:
-        return "the two ends are swapped: the low one comes first."
-    return _amiss_in_ends((low + high) / 2, (high - low) / 2, difference, first, second)
+    accuracies = torch.stack([first.double().mean(), second.double().mean()])
+    if ((result - accuracies).abs() < 0.05).all():
+        return "these are the accuracies of the two. Asked for is their difference on each draw: first − second."
+    problem = _amiss_in_ends((low + high) / 2, (high - low) / 2, difference, first, second)
+    if problem and low != high and _are_single_redraws(function, difference, first, second):
+        return "these are only two of the redraws. Take the 2.5 % and the 97.5 % quantile of all of them."
+    return "the two ends are swapped: the low one comes first." if low > high else problem
 
 
-def _amiss_in_middle(middle: float, slack: float, difference: Tensor, first: Tensor, second: Tensor) -> str | None:
-    """Around what the redraws lie, if it is not within ``slack`` of the difference of the two accuracies; else None."""
+def _are_single_redraws(function, difference: Tensor, first: Tensor, second: Tensor) -> bool:
+    """Whether each end spreads from run to run as a single redraw does, around the difference itself."""
+    ends = torch.stack([_drawn(function, first, second, 5 * FEW, seed) for seed in range(FEW // 2)])
+    right = difference.std().item() / len(difference) ** 0.5
+    around = (ends.mean(dim=0) - difference.mean()).abs() < right
+    return bool((around & (ends.std(dim=0) > 0.5 * right)).all())
+
+
+def _amiss_in_middle(
+    middle: float, slack: float, difference: Tensor, first: Tensor, second: Tensor, otherwise: str | None = None
+) -> str | None:
+    """Around what the redraws lie, if it is not within ``slack`` of the difference of the two accuracies; else None.
+
+    ``otherwise``: what to say where no misconception fits.
+    """
     n, mean = len(difference), difference.mean().item()
     for value, message in (
         (mean, None),
-        (-mean, "the sign is reversed: you take second − first. Asked for is first − second."),
+        (
+            -mean,
+            "the sign is reversed: you take second − first. Asked for is first − second."
+            if mean > 0  # this case comes first
+            else "without `abs`: where `second` is better, the difference is negative.",
+        ),
         (100 * mean, "these are points, as in percent. Give shares: 0.01 is one point."),
         (n * mean, "these are counts of pictures. Take the mean, so that they become shares."),
         (
@@ -165,15 +199,27 @@ def _amiss_in_middle(middle: float, slack: float, difference: Tensor, first: Ten
     ):
         if abs(middle - value) < slack + 0.02 * abs(value):
             return message
-    return f"the middle of your numbers is {middle:.4f}, and the accuracies differ by {mean:.4f}."
+    return otherwise or f"the middle of your numbers is {middle:.4f}, and the accuracies differ by {mean:.4f}."
 
 
-def _amiss_in_redraws(redraws: Tensor, difference: Tensor, first: Tensor, second: Tensor, tolerance: float) -> str | None:
+SAME = "all your redraws are the same. Draw inside the loop, so that each has pictures of its own."
+
+
+def _amiss_in_redraws(
+    redraws: Tensor,
+    difference: Tensor,
+    first: Tensor,
+    second: Tensor,
+    tolerance: float,
+    otherwise: str | None = None,
+) -> str | None:
     """What is wrong with differences in pictures drawn anew; None if nothing is."""
     n, right = len(difference), difference.std().item() / len(difference) ** 0.5
     spread = redraws.std().item()
     slack = 0.0005 + 4 * spread / len(redraws) ** 0.5
-    if problem := _amiss_in_middle(redraws.mean().item(), slack, difference, first, second):
+    if spread < 1e-9 and abs(redraws[0] - difference.mean()) > 1e-6 and len(redraws) == DRAWS:
+        return SAME
+    if problem := _amiss_in_middle(redraws.mean().item(), slack, difference, first, second, otherwise):
         return problem
     if spread < 0.1 * right:
         return "every redraw gives the same. Draw with replacement, so that a picture may come twice and another not at all."
@@ -200,22 +246,32 @@ def _amiss_in_spread(ratio: float, first: Tensor, second: Tensor, tolerance: flo
     ):
         if abs(ratio / value - 1) < tolerance:
             return message
+    if ratio > 2.2:  # further apart than the lowest and the highest redraw are
+        return f"each redraw seems to have about {float(f'{n / ratio**2:.1g}'):.0f} pictures; it should have {n}."
     return None
 
 
 def _amiss_in_ends(middle: float, half: float, difference: Tensor, first: Tensor, second: Tensor) -> str | None:
     """What is wrong with an interval of this ``middle`` that reaches ``half`` to either side; None if nothing is."""
     reach = 1.96 * difference.std().item() / len(difference) ** 0.5
-    if problem := _amiss_in_middle(middle, 0.0015, difference, first, second):
+    if half == 0 and abs(middle - difference.mean()) > 1e-6:
+        return SAME
+    half = abs(half)
+    if problem := _amiss_in_middle(middle, max(0.0015, 0.1 * half), difference, first, second):
         return problem
     ratio = half / reach
     if abs(ratio - 1) < 0.09:
         return None
+    for root, name in ((math.sqrt(DRAWS), "draws"), (math.sqrt(len(difference)), "n")):
+        if abs(ratio * root - 1) < 0.1:
+            return f"the standard deviation of the redraws is the uncertainty already. Do not divide it by √{name}."
     if ratio < 0.1:
         return "both ends are nearly the same. Do all your redraws give the same? Draw with replacement."
     if problem := _amiss_in_spread(ratio, first, second, 0.06):
         return problem
     for value, message in (
+        (0.6745 / 1.96, "between your ends lie 50 % of the redraws. Asked for are 95 %; 2.5 % is 0.025."),
+        (1.2816 / 1.96, "between your ends lie 80 % of the redraws. Asked for are 95 %; 2.5 % is 0.025."),
         (1.645 / 1.96, "between your ends lie 90 % of the redraws. Take 2.5 % away on either side, not 5 %."),
         (1 / 1.96, "one standard deviation to either side holds only 68 % of the redraws. Take the quantiles."),
         (2, "twice too wide: from the low to the high end there should be 95 % of the redraws."),

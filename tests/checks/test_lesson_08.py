@@ -70,6 +70,27 @@ def without_replacement(n, draws, generator):
     return torch.randperm(n, generator=generator).expand(draws, n)
 
 
+def drawn_once(n, draws, generator):
+    return torch.randint(n, (n,), generator=generator).expand(draws, n)
+
+
+def of_a_hundred(n, draws, generator):
+    return torch.randint(n, (draws, 100), generator=generator)
+
+
+def two_accuracies(first, second, draws, generator):
+    chosen = torch.randint(len(first), (len(first),), generator=generator)
+    return first[chosen].double().mean(), second[chosen].double().mean()
+
+
+def divided_by_the_root_of(count):
+    def ends(redraws):
+        reach = 1.96 * redraws.std() / count(redraws) ** 0.5
+        return torch.stack([redraws.mean() - reach, redraws.mean() + reach])
+
+    return ends
+
+
 def wider_where_equal(first, second, draws, generator):
     return bootstrap()(first, second, draws, generator) + torch.tensor([-1e-3, 1e-3])
 
@@ -84,14 +105,14 @@ def all_redraws(redraws):
 
 CASES = [
     (checks.images_for_half_a_point, 24_587, True, "four times"),
-    (checks.images_for_half_a_point, 24_586, True, "four times"),
+    (checks.images_for_half_a_point, 24_586, False, "24,586 reach a hair further"),
     (checks.images_for_half_a_point, torch.tensor(24_587), True, "four times"),
     (checks.images_for_half_a_point, 25_600, True, "four times"),
     (checks.images_for_half_a_point, 25_000, True, "four times"),
     (checks.images_for_half_a_point, 1.96**2 * 0.8 * 0.2 / 0.005**2, False, "only whole pictures"),
     (checks.images_for_half_a_point, 24_585.2, False, "only whole pictures"),
-    (checks.images_for_half_a_point, 24_585, False, "a little further"),
-    (checks.images_for_half_a_point, 24_500, False, "a little further"),
+    (checks.images_for_half_a_point, 24_585, False, "a hair further"),
+    (checks.images_for_half_a_point, 24_500, False, "a hair further"),
     (checks.images_for_half_a_point, 0.005, False, "the number of pictures"),
     (checks.images_for_half_a_point, 10_000, False, "CIFAR-10 has so many"),
     (checks.images_for_half_a_point, 6400, False, "1.96 is missing"),
@@ -124,6 +145,8 @@ CASES = [
     (checks.paired_bootstrap, bootstrap(), True, "no formula was needed"),
     (checks.paired_bootstrap, in_a_loop, True, "no formula was needed"),
     (checks.paired_bootstrap, lambda *given: bootstrap()(*given).tolist(), True, "no formula was needed"),
+    (checks.paired_bootstrap, bootstrap(ends=lambda r: np.quantile(list(r), [0.025, 0.975])), True, "no formula was needed"),
+    (checks.paired_bootstrap, lambda *given: tuple(map(np.array, in_a_loop(*given))), True, "no formula was needed"),
     (checks.paired_bootstrap, one_redraw, False, "step 1 of 3 is done"),
     (checks.paired_bootstrap, lambda first, second, *rest: one_redraw(second, first, *rest), False, "sign is reversed"),
     (checks.paired_bootstrap, bootstrap(ends=all_redraws), False, "step 2 of 3 is done"),
@@ -178,11 +201,33 @@ CASES = [
     (checks.paired_bootstrap, bootstrap(ends=quantiles(0.16, 0.84)), False, "68 %"),
     (checks.paired_bootstrap, bootstrap(ends=lambda r: torch.stack([r.min(), r.max()])), False, "lowest and the highest"),
     (checks.paired_bootstrap, bootstrap(ends=lambda r: torch.stack([r.mean(), r.std()])), False, "the difference itself"),
-    (checks.paired_bootstrap, bootstrap(ends=quantiles(0.25, 0.75)), False, "the middle is right, but it reaches"),
+    (checks.paired_bootstrap, bootstrap(ends=quantiles(0.25, 0.75)), False, "50 % of the redraws"),
+    (checks.paired_bootstrap, bootstrap(ends=quantiles(0.1, 0.9)), False, "80 % of the redraws"),
+    (checks.paired_bootstrap, bootstrap(ends=quantiles(0.2, 0.8)), False, "the middle is right, but it reaches"),
+    (checks.paired_bootstrap, bootstrap(ends=lambda r: quantiles(0.025, 0.975)(r.abs())), False, "without `abs`"),
+    (checks.paired_bootstrap, bootstrap(ends=lambda r: r[[0, -1]]), False, "only two of the redraws"),
+    (checks.paired_bootstrap, bootstrap(ends=lambda r: r[[1, 2]]), False, "only two of the redraws"),
+    (checks.paired_bootstrap, bootstrap(ends=divided_by_the_root_of(len)), False, "Do not divide it by √draws"),
+    (checks.paired_bootstrap, bootstrap(ends=divided_by_the_root_of(lambda r: 1000)), False, "Do not divide it by √n"),
+    (checks.paired_bootstrap, bootstrap(chosen=drawn_once), False, "Draw inside the loop"),
+    (checks.paired_bootstrap, bootstrap(chosen=drawn_once, ends=all_redraws), False, "Draw inside the loop"),
+    (checks.paired_bootstrap, two_accuracies, False, "the accuracies of the two"),
+    (checks.paired_bootstrap, bootstrap(chosen=of_a_hundred), False, "about 100 pictures; it should have 1000"),
+    (
+        checks.paired_bootstrap,
+        bootstrap(chosen=of_a_hundred, ends=all_redraws),
+        False,
+        "about 100 pictures; it should have 1000",
+    ),
+    (checks.paired_bootstrap, bootstrap(ends=lambda r: 1.96 * r.std()), False, "an interval has two"),
+    (checks.paired_bootstrap, bootstrap(ends=lambda r: list(r).quantile(0.025)), False, "`torch.stack` on it first"),
+    (checks.paired_bootstrap, bootstrap(ends=lambda r: torch.quantile(list(r), 0.025)), False, "`torch.stack` on it first"),
+    (checks.paired_bootstrap, bootstrap(ends=quantiles(2.5, 97.5)), False, "2.5 % is 0.025"),
+    (checks.paired_bootstrap, bootstrap(ends=lambda r: np.quantile(r, [2.5, 97.5])), False, "2.5 % is 0.025"),
+    (checks.paired_bootstrap, bootstrap(differences=lambda a, b: a.int() - b.int()), False, "Use `.double()`"),
     (checks.paired_bootstrap, bootstrap(ends=lambda r: r[:3]), False, "shape (3,)"),
     (checks.paired_bootstrap, bootstrap(ends=lambda r: r.mean() * torch.nan), False, "not a number"),
     (checks.paired_bootstrap, wider_where_equal, False, "both ends should be 0"),
-    (checks.paired_bootstrap, lambda *given: bootstrap()(*given).numpy(), False, "returns a ndarray"),
     (checks.paired_bootstrap, lambda *given: {"low": 0, "high": 1}, False, "returns a dict"),
     (checks.paired_bootstrap, lambda *given: None, False, "returns nothing"),
     (checks.paired_bootstrap, lambda *given: ..., None, "three dots"),
