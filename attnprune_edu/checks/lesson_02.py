@@ -36,8 +36,12 @@ def score_by_hand(answer) -> Verdict:
         return wrong("that is the sum of the attention, which is 1 in every row. Multiply it with the weights first.")
     if close(0.2 * 1 + 0.8 * 4):
         return wrong("you multiplied the attention with e^w. The score multiplies it with w: with 0 and with 1.386.")
-    if abs(answer - 0.8 * heavy) < 0.02:
+    if close(0.8 * 4):
+        return wrong("you used e^w = 4 as the weight; the weight is 1.386.")
+    if abs(answer - round(0.8 * heavy, 1)) < 1e-6:
         return wrong("nearly: give three decimals.")
+    if abs(answer - 0.8 * heavy) < 0.02:
+        return wrong("close, but not by rounding: recompute 4/5 · 1.386.")
     return wrong("e^w is 1 and 4, so the attention is 1/5 and 4/5. Then add up attention times weight.")
 
 
@@ -45,7 +49,8 @@ def score_by_hand(answer) -> Verdict:
 def two_temperatures(answer) -> Verdict:
     """Which of the filters A (four times 0.5) and B (0, 0, 0, 1.2) is ahead at a high, and at a low temperature?"""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
-        return wrong(f'the answer is two letters, such as ("A", "A"), and this is {a_kind(answer)} of another form.')
+        form = " of another form" if isinstance(answer, tuple | list) else ""
+        return wrong(f'the answer is two letters in brackets, such as ("A", "A"), and this is {a_kind(answer)}{form}.')
     if any(letter is ... for letter in answer):
         return NOT_TRIED
     letters = tuple(str(letter).strip().upper() for letter in answer)
@@ -69,30 +74,47 @@ def attention_importance(function) -> Verdict:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = ArticleNet(conv_channels=(4, 6), hidden=5, image_size=16)
+    for name in HIDDEN:
+        # The last row is weak, so that the largest size of the layer would be too much to take away from its exponents,
+        # and negative, so that the sign of a printed score shows.
+        last = network.get_submodule(name).weight.data[-1]
+        last.copy_(-0.1 * last.abs())
     scores = _importance_from(function, network, temperature := 0.05)
     for name, values in scores.items():
         weight = network.get_submodule(name).weight.detach().double()
         if not _equal(values, attention_scores(weight, temperature)):
             return wrong(f"{name}: {_slip(weight, values, temperature)}")
     if missing := [name for name in HIDDEN if name not in scores]:
-        done = f"right for {' and '.join(scores)}. " if scores else ""
-        return wrong(f"{done}Still missing: {' and '.join(missing)}.")
+        done = f"right for {_listed(list(scores))}. " if scores else ""
+        return wrong(f"{done}Still missing: {_listed(missing)}.")
     for name, values in _importance_from(function, network, temperature := 0.0005).items():
         weight = network.get_submodule(name).weight.detach().double()
-        if not torch.isfinite(values).all():
+        strongest = weight.flatten(1).abs().amax(dim=1).argmax()
+        if not torch.isfinite(values[strongest]):
             return wrong(
                 f"right at a temperature of 0.05, but at {temperature} e^(|w|/τ) is infinite in {name}. Take the largest "
                 "size of a row away from all of them before e^: it does not change the shares."
             )
+        if not torch.isfinite(values).all():
+            return wrong(
+                f"right at a temperature of 0.05, but at {temperature} in {name}: a row whose largest size is far below "
+                "that of the layer gets 0/0. Take away the largest of each *row* (`amax(dim=1, keepdim=True)`)."
+            )
         if not _equal(values, attention_scores(weight, temperature)):
-            return wrong(f"right at a temperature of 0.05, but at {temperature} {name} has other scores than it should.")
+            return wrong(
+                f"right at a temperature of 0.05, but at {temperature} {name} has other scores than it should. Cutting off "
+                "e^ or its infinity (`clamp`, `nan_to_num`) changes the shares; subtract the largest size of each row."
+            )
     return right("this is what `ap.importance` does. The next cell compares the two on the real network.")
 
 
 def _importance_from(function, network: ArticleNet, temperature: float) -> dict[str, Tensor]:
     """What the reader's ``function`` returns, if it is {hidden layer: a floating point tensor}. Else the check ends."""
     before = {name: values.clone() for name, values in network.state_dict().items()}
-    scores = returned_by(function, network, temperature)
+    try:
+        scores = returned_by(function, network, temperature)
+    except Answered as end:
+        raise Answered(_with_advice(end.verdict)) from end
     if any(not values.equal(before[name]) for name, values in network.state_dict().items()):
         raise Answered(wrong("your function changes the weights of the network. Make new tensors instead."))
     if not isinstance(scores, dict):
@@ -110,6 +132,20 @@ def _importance_from(function, network: ArticleNet, temperature: float) -> dict[
     return {name: values.detach().double() for name, values in scores.items()}
 
 
+def _with_advice(verdict: Verdict) -> Verdict:
+    """The ``verdict`` on a function that stopped, and a word on the two errors of PyTorch that say least."""
+    if "must match the size" in verdict.message:
+        return wrong(f"{verdict.message}. Did you forget `keepdim=True` in `sum` or `amax`?")
+    if "torch.return_types.max" in verdict.message:
+        return wrong(f"{verdict.message}. `max` returns the values and their places: use `amax`, or `.values`.")
+    return verdict
+
+
+def _listed(names: list[str]) -> str:
+    """The names in a sentence: "a, b and c"."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
 def _equal(values: Tensor, expected: Tensor) -> bool:
     return values.shape == expected.shape and torch.allclose(values, expected, atol=1e-5)
 
@@ -119,15 +155,30 @@ def _slip(weight: Tensor, values: Tensor, temperature: float) -> str:
     signed = weight.flatten(1)  # (channels, weights of a channel)
     sizes = signed.abs()
     scaled = sizes / temperature
+    largest = sizes.amax(1, keepdim=True)
     alpha, signed_alpha = scaled.softmax(1), (signed / temperature).softmax(1)
+    twice = (
+        "you also multiply by the sizes after the subtraction. Subtract in the exponent only; the last product needs the "
+        "sizes themselves."
+    )
+    late = "A size taken at the end comes too late."
     slips = [
         ((signed_alpha * signed).sum(1), "that is the printed formula. Use the sizes |w| in both places."),
+        ((signed_alpha * signed).sum(1).abs(), f"that is the printed formula. Use the sizes |w| in both places. {late}"),
         ((alpha * signed).sum(1), "the attention uses sizes, but you multiply it with the signed weights."),
+        ((alpha * signed).sum(1).abs(), f"the attention uses sizes, but you multiply it with the signed weights. {late}"),
         ((signed_alpha * sizes).sum(1), "you multiply with sizes, but the softmax still sees the signs."),
         ((sizes.softmax(1) * sizes).sum(1), "the temperature has no effect: divide the sizes by it before the softmax."),
         (
             ((sizes * temperature).softmax(1) * sizes).sum(1),
             "you multiply by the temperature; the formula divides by it.",
+        ),
+        ((sizes.softmax(1) / temperature * sizes).sum(1), "the temperature divides the sizes, before e^."),
+        ((alpha * (sizes - largest)).sum(1), twice),
+        ((alpha * (scaled - largest / temperature)).sum(1), twice),
+        (
+            (alpha * (-largest / temperature).exp() * sizes).sum(1),
+            "you take the largest away in the numerator only: subtract the same number in the denominator too.",
         ),
         ((alpha * scaled).sum(1), "the temperature belongs into the softmax only, not into the last sum."),
         ((scaled.softmax(0) * sizes).sum(1), "your columns sum to 1, not your rows: the sum of e^ runs over dim=1."),
@@ -171,5 +222,8 @@ def _slip(weight: Tensor, values: Tensor, temperature: float) -> str:
     if not torch.isfinite(values).all():
         return "some of your scores are not finite. Is a sum zero, or e^ of a large number in it?"
     if (values > sizes.amax(dim=1) + 1e-6).any():
-        return "a score is above the largest size of its row. Does each row of your attention sum to 1?"
+        return (
+            "a score is above the largest size of its row. Does each row of your attention sum to 1, or did you normalise "
+            "the scores at the end? Return them as they are."
+        )
     return f"the first score should be {attention_scores(weight, temperature)[0]:.4f}; yours is {values[0]:.4f}."

@@ -32,6 +32,17 @@ def overflowing(sizes, temperature, signed, weight):
     return (exponentials / exponentials.sum(1, keepdim=True) * sizes).sum(1)
 
 
+def without_the_largest(of_the_sizes, above=False, below=False):
+    """The solution, with ``of_the_sizes`` taken from the exponents in the numerator (``above``), in the denominator."""
+
+    def one_layer(sizes, temperature, signed, weight):
+        exponents, shift = sizes / temperature, of_the_sizes(sizes) / temperature
+        numerator, denominator = ((exponents - used * shift).exp() for used in (above, below))
+        return (numerator / denominator.sum(dim=1, keepdim=True) * sizes).sum(dim=1)
+
+    return one_layer
+
+
 def with_gradients(network, temperature):
     rows = {name: network.get_submodule(name).weight.flatten(1) for name in ("fc1", "conv1", "conv2")}
     return {name: score(row.abs(), temperature, row, row) for name, row in rows.items()}
@@ -73,6 +84,14 @@ WRONG_FORMULAS = [
     (lambda s, t, w, x: (s.softmax(1) * s).sum(1), "no effect"),
     (lambda s, t, w, x: ((s * t).softmax(1) * s).sum(1), "multiply by the temperature"),
     (lambda s, t, w, x: ((s / t).softmax(1) * s / t).sum(1), "into the softmax only"),
+    (lambda s, t, w, x: ((w / t).softmax(1) * w).sum(1).abs(), "both places. A size taken at the end comes too late"),
+    (lambda s, t, w, x: ((s / t).softmax(1) * w).sum(1).abs(), "signed weights. A size taken at the end comes too late"),
+    (lambda s, t, w, x: (s.softmax(1) / t * s).sum(1), "divides the sizes, before e^"),
+    (lambda s, t, w, x: ((s / t).softmax(1) * (s - s.amax(1, keepdim=True))).sum(1), "Subtract in the exponent only"),
+    (lambda s, t, w, x: ((s / t).softmax(1) * (s - s.amax(1, keepdim=True)) / t).sum(1), "Subtract in the exponent only"),
+    (without_the_largest(lambda s: s.amax(1, keepdim=True), above=True), "in the denominator too"),
+    (without_the_largest(lambda s: s.amax(), above=True, below=True), "conv1: a row whose largest size is far below"),
+    (lambda s, t, w, x: score(s, t, w, x) / score(s, t, w, x).sum(), "normalise the scores at the end"),
     (lambda s, t, w, x: ((s / t).softmax(0) * s).sum(1), "columns sum to 1"),
     (lambda s, t, w, x: ((s / t).flatten().softmax(0).view_as(s) * s).sum(1), "over the whole layer"),
     (lambda s, t, w, x: ((s / t).exp() * s).sum(1), "do not divide e^"),
@@ -95,6 +114,10 @@ WRONG_FORMULAS = [
     (lambda s, t, w, x: score(s, t, w, x) > 0, "these are torch.bool"),
     (overflowing, "at 0.0005 e^(|w|/τ) is infinite"),
     (lambda s, t, w, x: score(s, max(t, 0.01), w, x), "has other scores than it should"),
+    (lambda s, t, w, x: score((s / t).clamp(max=80) * t, t, w, x), "`clamp`, `nan_to_num`"),
+    (lambda s, t, w, x: overflowing(s, t, w, x).nan_to_num(), "`clamp`, `nan_to_num`"),
+    (lambda s, t, w, x: ((s / t).exp() / (s / t).exp().sum(1) * s).sum(1), "Did you forget `keepdim=True`"),
+    (lambda s, t, w, x: score(s - s.max(1, keepdim=True), t, w, x), "use `amax`, or `.values`"),
 ]
 
 CASES = [
@@ -108,7 +131,10 @@ CASES = [
     (checks.score_by_hand, 0.8, False, "share of attention"),
     (checks.score_by_hand, 1, False, "1 in every row"),
     (checks.score_by_hand, 3.4, False, "attention with e^w"),
+    (checks.score_by_hand, 3.2, False, "e^w = 4 as the weight"),
     (checks.score_by_hand, 1.1, False, "three decimals"),
+    (checks.score_by_hand, torch.tensor(1.1), False, "three decimals"),
+    (checks.score_by_hand, 1.0986, False, "not by rounding"),
     (checks.score_by_hand, 3, False, "1/5 and 4/5"),
     (checks.score_by_hand, None, False, "one number, and this is None"),
     (checks.score_by_hand, (0.2, 0.8), False, "one number, and this is a tuple"),
@@ -122,8 +148,8 @@ CASES = [
     (checks.two_temperatures, ("C", "D"), False, "two letters"),
     (checks.two_temperatures, (0.5, 1.2), False, "two letters"),
     (checks.two_temperatures, ("A",), False, "a tuple of another form"),
-    (checks.two_temperatures, {"A", "B"}, False, "a set of another form"),
-    (checks.two_temperatures, None, False, "None of another form"),
+    (checks.two_temperatures, {"A", "B"}, False, 'two letters in brackets, such as ("A", "A"), and this is a set.'),
+    (checks.two_temperatures, None, False, "and this is None."),
     (checks.two_temperatures, "AB", False, "one text in quotes"),
     (checks.two_temperatures, (..., ...), None, "three dots"),
     (checks.two_temperatures, ("A", ...), None, "three dots"),
@@ -131,7 +157,7 @@ CASES = [
     (checks.attention_importance, with_gradients, True, "what `ap.importance` does"),
     *[(checks.attention_importance, importance(formula), False, says) for formula, says in WRONG_FORMULAS],
     (checks.attention_importance, importance(layers=["fc1"]), False, "right for fc1. Still missing: conv1 and conv2"),
-    (checks.attention_importance, importance(layers=[]), False, "Still missing: conv1 and conv2 and fc1"),
+    (checks.attention_importance, importance(layers=[]), False, "Still missing: conv1, conv2 and fc1"),
     (checks.attention_importance, importance(layers=["conv1", "fc2"]), False, "are the classes"),
     (checks.attention_importance, lambda n, t: {"conv1.weight": n.conv1.weight}, False, "'conv1.weight' is none of"),
     (checks.attention_importance, over(1), False, "over the input channels only"),
