@@ -3,13 +3,14 @@
 import math
 import warnings
 from collections.abc import Callable
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 from ..data.seeds import generator_for
 from ..pruning.thresholds import threshold_by_budget
-from .verdict import Answered, Verdict, a_kind, exercise, number_of, result_of, returned_by, right, wrong
+from .verdict import Answered, Verdict, a_kind, exercise, number_of, returned_by, right, wrong
 
 MOST_QUESTIONS = 30  # to the cost; halving 1,120 channels needs 11 of them
 
@@ -32,6 +33,8 @@ def stay_above_the_mean(answer) -> Verdict:
         return wrong("a mean is never above its largest number, so at least one channel stays.")
     if abs(answer - 0.767) < 0.01:
         return wrong("that is θ. How many scores are at least that high?")
+    if abs(answer - 0.5) < 0.03:
+        return wrong("that is the mean of all five, and not a number of channels. θ is the mean of the three highest.")
     if abs(answer - 0.833) < 0.01:
         return wrong("that is the printed equation, the sum of all five divided by 3. Only the three highest count.")
     if answer == int(answer) and 3 < answer <= 5:
@@ -43,10 +46,17 @@ def stay_above_the_mean(answer) -> Verdict:
 def theta_of_ratio(function) -> Verdict:
     """A function (scores, ratio) → the θ at which the share ``ratio`` of the scores, all different, goes."""
     scores = torch.tensor([0.31, 0.05, 0.92, 0.44, 0.18, 0.67, 0.71, 0.26, 0.83, 0.59])
-    thetas = {ratio: _one_number(result_of(function, scores, ratio)) for ratio in (0.1, 0.3, 0.0, 0.27, 0.12, 0.84)}
+    thetas, stops = {}, {}
+    for ratio in (0.1, 0.3, 0, 0.27, 0.12, 0.18, 0.84):
+        try:
+            thetas[ratio] = _one_number(returned_by(function, scores, ratio))
+        except Answered as end:
+            if end.__cause__ is None:  # the function came to an end, and what it returned is no θ
+                raise
+            stops[ratio] = end.verdict.message
     goes = {ratio: int((scores < theta).sum()) for ratio, theta in thetas.items()}
     expected = {ratio: round(ratio * len(scores)) for ratio in thetas}
-    if goes == expected:
+    if goes == expected and not stops:
         return right("`torch.quantile` does nearly the same, but puts θ between two scores.")
     low, high = scores.sort().values, scores.sort(descending=True).values
     n = expected.__getitem__
@@ -54,16 +64,36 @@ def theta_of_ratio(function) -> Verdict:
         (lambda ratio: torch.tensor(ratio), "θ is a score, not the ratio. Find the score that parts the channels."),
         (lambda ratio: torch.tensor(n(ratio)), "that is how many go. θ is a score: the lowest one that stays."),
         (lambda ratio: scores.quantile(ratio), "that is the quantile, which need not cut off the number asked for. Count."),
+        (
+            lambda ratio: scores.quantile(1 - ratio),
+            "the ratio is the share that *goes*; you use it as the share that stays. And a quantile need not cut off the "
+            "number asked for.",
+        ),
+        (lambda ratio: low[round(ratio * 9)], "take the ratio of all scores, len(scores), not of one fewer."),
         (lambda ratio: low[int(ratio * 10)], "you round down the number that goes; round it to the nearest whole number."),
         (lambda ratio: low[math.ceil(ratio * 10)], "you round up the number that goes; round it to the nearest one."),
         (
             lambda ratio: scores[n(ratio)],
             "you take that place of the scores as they come. Sort them from low to high.",
         ),
-        (lambda ratio: high[n(ratio)], "you sort from high to low, so the most important ones go. Sort from low to high."),
-        (lambda ratio: high[n(ratio) - 1], "you count from the highest score; the lowest ones go. Sort from low to high."),
-        (lambda ratio: low[min(10 - n(ratio), 9)], "you count those that stay from the lowest. The lowest ones go."),
-        (lambda ratio: low[n(ratio) - 1], "that is the highest score that goes. θ is the lowest that stays: one further."),
+        (
+            lambda ratio: high[n(ratio)],
+            "you count from the high end, so the most important ones go. Count from the low end.",
+        ),
+        (
+            lambda ratio: high[n(ratio) - 1],
+            "you count from the highest score, or use the ratio as the share that stays. It is the share that *goes*, "
+            "counted from the lowest score.",
+        ),
+        (
+            lambda ratio: low[min(10 - n(ratio), 9)],
+            "the ratio is the share that *goes*; you use it as the share that stays.",
+        ),
+        (
+            lambda ratio: low[n(ratio) - 1],
+            "that is the highest score that goes. θ is the lowest that stays: one further. With a ratio of 0 nothing goes, "
+            "so θ is the lowest score of all.",
+        ),
         (lambda ratio: low[max(n(ratio) - 1, 0)], "that is the highest score that goes. θ is the lowest that stays."),
         (
             lambda ratio: low[n(ratio) + 1],
@@ -88,14 +118,21 @@ def theta_of_ratio(function) -> Verdict:
         ),
     ]
     for slip, message in slips:
-        if all(abs(theta - float(slip(ratio))) < 1e-6 for ratio, theta in thetas.items()):
+        if len(thetas) > 1 and all(abs(theta - float(slip(ratio))) < 1e-6 for ratio, theta in thetas.items()):
             return wrong(message)
+    if stops:
+        ratio, message = next(iter(stops.items()))
+        return wrong(f"with ten scores and a ratio of {ratio}: {message}")
     ratio = next(ratio for ratio in thetas if goes[ratio] != expected[ratio])
     return wrong(f"with ten scores and a ratio of {ratio}, {expected[ratio]} should go; with your θ it is {goes[ratio]}.")
 
 
-def _one_number(theta: Tensor) -> float:
+def _one_number(theta) -> float:
     """θ as a number; anything else ends the check."""
+    if isinstance(theta, Real) and not isinstance(theta, bool):
+        return float(theta)
+    if not isinstance(theta, Tensor):
+        raise Answered(wrong(f"your function returns {a_kind(theta)}; it should return a tensor or a Python number."))
     if theta.dtype == torch.bool:
         raise Answered(wrong("you return which channels stay. Return θ itself, one number."))
     if theta.numel() != 1:
@@ -136,7 +173,7 @@ def budget_by_hand(function) -> Verdict:
                 f"{situation} your `keep` is right, but you asked for the cost {len(questions)} times, which takes long on "
                 "a real network. Halve: try the middle of what is still possible, and go on in the half that is left."
             )
-    return right(f"{len(questions)} questions were enough for {sum(map(len, large.values()))} channels.")
+    return right(f"{len(questions)} calls of `cost` were enough for {sum(map(len, large.values()))} channels.")
 
 
 def _channels(keep: dict[str, Tensor]) -> int:

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -99,6 +100,7 @@ CASES = [
     (checks.stay_above_the_mean, 1, False, "printed equation"),
     (checks.stay_above_the_mean, 0, False, "at least one channel"),
     (checks.stay_above_the_mean, torch.tensor(0.767), False, "that is θ"),
+    (checks.stay_above_the_mean, 0.5, False, "mean of all five, and not a number of channels"),
     (checks.stay_above_the_mean, 2.5 / 3, False, "the sum of all five divided by 3"),
     (checks.stay_above_the_mean, 5, False, "fewer than k = 3"),
     (checks.stay_above_the_mean, 7, False, "Count the scores"),
@@ -106,12 +108,32 @@ CASES = [
     (checks.stay_above_the_mean, None, False, "one number, and this is None"),
     (checks.theta_of_ratio, low(lambda goes, all: goes), True, "torch.quantile"),
     (checks.theta_of_ratio, lambda s, r: s.sort().values[round(r * len(s))].item(), True, "torch.quantile"),
+    (checks.theta_of_ratio, lambda s, r: np.sort(s)[round(r * len(s))], True, "torch.quantile"),
     (checks.theta_of_ratio, lambda s, r: s.sort().values[round(r * len(s))] - 0.001, True, "torch.quantile"),
     (checks.theta_of_ratio, low(lambda goes, all: goes - 1), False, "lowest that stays"),
     (checks.theta_of_ratio, lambda s, r: s.sort().values[round(r * len(s)) - 1], False, "lowest that stays"),
     (checks.theta_of_ratio, low(lambda goes, all: goes + 1), False, "one channel too many"),
-    (checks.theta_of_ratio, low(lambda goes, all: all - goes), False, "count those that stay from the lowest"),
-    (checks.theta_of_ratio, high, False, "from high to low"),
+    (checks.theta_of_ratio, low(lambda goes, all: all - goes), False, "use it as the share that stays"),
+    (
+        checks.theta_of_ratio,
+        lambda s, r: s.sort().values[round((1 - r) * len(s))],
+        False,
+        "use the ratio as the share that stays",
+    ),
+    (checks.theta_of_ratio, lambda s, r: s.quantile(1 - r), False, "use it as the share that stays"),
+    (checks.theta_of_ratio, lambda s, r: s.sort().values[round(r * (len(s) - 1))], False, "not of one fewer"),
+    (checks.theta_of_ratio, lambda s, r: s.kthvalue(round(r * len(s))).values, False, "With a ratio of 0 nothing goes"),
+    (checks.theta_of_ratio, lambda s, r: s[10], False, "with ten scores and a ratio of 0.1: your function stops with Index"),
+    (
+        checks.theta_of_ratio,
+        lambda s, r: s.sort().values[round(r * len(s)) // (r < 0.8)],
+        False,
+        "with ten scores and a ratio of 0.84: your function stops with ZeroDivisionError",
+    ),
+    (checks.theta_of_ratio, high, False, "Count from the low end"),
+    (checks.theta_of_ratio, lambda s, r: s.sort().values[len(s) - round(r * len(s)) - 1], False, "Count from the low end"),
+    (checks.theta_of_ratio, lambda s, r: s.topk(round(r * len(s)) + 1).values[-1], False, "Count from the low end"),
+    (checks.theta_of_ratio, lambda s, r: s.topk(round(r * len(s))).values.min(), False, "from the highest"),
     (checks.theta_of_ratio, lambda s, r: s.topk(10).values[round(r * len(s)) - 1], False, "from the highest"),
     (checks.theta_of_ratio, lambda s, r: r, False, "not the ratio"),
     (checks.theta_of_ratio, lambda s, r: round(r * len(s)), False, "how many go"),
@@ -130,12 +152,13 @@ CASES = [
     (checks.theta_of_ratio, lambda s, r: s.max() + 1, False, "with your θ it is 10"),
     (checks.theta_of_ratio, lambda s, r: s, False, "single number"),
     (checks.theta_of_ratio, lambda s, r: s >= 0.5, False, "Return θ itself"),
-    (checks.theta_of_ratio, lambda s, r: [0.5], False, "returns a list"),
+    (checks.theta_of_ratio, lambda s, r: [0.5], False, "returns a list; it should return a tensor or a Python number"),
+    (checks.theta_of_ratio, lambda s, r: r > 0.5, False, "returns a bool"),
     (checks.theta_of_ratio, lambda s, r: None, False, "returns nothing"),
     (checks.theta_of_ratio, lambda s, r: ..., None, "three dots"),
     (checks.theta_of_ratio, 0.5, False, "this is a float"),
-    (checks.budget_by_hand, solution, True, "questions were enough for 596 channels"),
-    (checks.budget_by_hand, library("global"), True, "questions were enough"),
+    (checks.budget_by_hand, solution, True, "calls of `cost` were enough for 596 channels"),
+    (checks.budget_by_hand, library("global"), True, "were enough"),
     (checks.budget_by_hand, library("local"), False, "where 4 of 7 channels fit: you take the same share"),
     (checks.budget_by_hand, one_after_the_other, False, "you asked for the cost"),
     (
