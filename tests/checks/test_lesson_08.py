@@ -234,7 +234,7 @@ CASES = [
     (checks.paired_bootstrap, lambda *given: (..., ...), None, "three dots"),
     (checks.paired_bootstrap, lambda first, second: first, False, "stops with TypeError"),
     (checks.paired_bootstrap, torch.zeros(2), False, "this is a Tensor"),
-    (checks.paired_bootstrap, np.zeros(2), False, "this is a ndarray"),
+    (checks.paired_bootstrap, np.zeros(2), False, "this is an ndarray"),
     (checks.what_the_article_reports, RULES, True, "one rule of seven"),
     (checks.what_the_article_reports, {rule: int(has) for rule, has in RULES.items()}, True, "one rule of seven"),
     (checks.what_the_article_reports, RULES | {"several pruning ratios": False}, False, "it names three"),
