@@ -1,11 +1,14 @@
 """Checks of lesson 00, start here."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ..data.seeds import generator_for
 from ..pruning.attention import attention_scores
@@ -46,7 +49,7 @@ def keep_for_one_layer(function) -> Verdict:
     """A function (importance, layer, ratio) → the ``keep`` that prunes one layer alone."""
     generator = generator_for("keep for one layer")
     importance = {name: torch.rand(channels, generator=generator) for name, channels in (("a", 10), ("b", 20), ("c", 40))}
-    for layer, ratio in (("b", 0.3), ("c", 0.9), ("a", 0.5)):
+    for layer, ratio in (("b", 0.3), ("c", 0.9), ("a", 0.5), ("c", 0.37), ("c", 0.33)):  # 14.8 and 13.2 of 40 channels
         keep = returned_by(function, dict(importance), layer, ratio)
         if isinstance(keep, Tensor):
             return wrong(
@@ -55,7 +58,10 @@ def keep_for_one_layer(function) -> Verdict:
         require_keep(keep)
         if layer not in keep:
             return wrong(f"asked for the layer {layer!r}, your `keep` names {_names(keep)}. The name comes as an argument.")
-        if len(keep) > 1:
+        others = [stays for name, stays in keep.items() if name != layer]
+        if all(isinstance(stays, Tensor) and stays.dtype == torch.bool and stays.all() for stays in others) and others:
+            return wrong(f"the same effect, but name only the one layer: {layer!r} alone, and the others stay as they are.")
+        if others:
             return wrong(
                 f"asked for the layer {layer!r}, your `keep` names {_names(keep)}. Give `keep_by_ratio` a dictionary with "
                 "one entry."
@@ -168,6 +174,9 @@ def _wrong_keep(found, importance: Tensor, ratio: float) -> str | None:
         return f"as many go as should, but not the least important: these are {sorted(order[:goes].tolist())}."
     if left == goes:
         return f"{left} of {len(importance)} stay. The pruning ratio, {ratio}, is the share that goes."
+    if abs(len(importance) - left - goes) == 1 and abs(len(importance) - left - ratio * len(importance)) < 1 - 1e-9:
+        product = f"{ratio} · {len(importance)} is {ratio * len(importance):g}"
+        return f"{product}: rounded, not cut off, nor rounded up, {goes} go."
     return f"{left} of {len(importance)} channels stay at a ratio of {ratio}, and it should be {len(importance) - goes}."
 
 
@@ -236,6 +245,8 @@ def _wrong_tuning(found, so_far: dict, case: _Case) -> str | None:
         )
     if found[0].bias[~keep].any():
         return "the weights stayed zero, but the biases woke up. Set them to zero as well after every step."
+    if problem := _wrong_steps(so_far["seen"], found, keep):
+        return problem
     before, after = case.loss(masked), case.loss(found)
     if not after < before - 0.01:
         return f"the loss on the points should fall. It went from {before:.3f} to {after:.3f}: more steps, or another rate?"
@@ -248,6 +259,8 @@ def _wrong_removal(found, so_far: dict, case: _Case) -> str | None:
     if found is tuned or found is so_far["masked"]:
         return "that is the network with the zeros. Build a new one, with fewer hidden neurons."
     if problem := _wrong_network(found, tuned, int(keep.sum()), "only the neurons that stay"):
+        if isinstance(found, nn.Sequential) and len(found) == 3 and len(getattr(found[0], "weight", ())) == len(keep):
+            problem += " (`ap.remove` sees only the masks of `ap.mask`. Cut by hand.)"
         return problem
     with torch.no_grad():
         answers = found(case.points)
@@ -256,14 +269,14 @@ def _wrong_removal(found, so_far: dict, case: _Case) -> str | None:
         if torch.allclose(answers, so_far["masked"](case.points), rtol=1e-3, atol=1e-4):
             return "it answers as `masked` does, without the training. Cut `tuned`."
     parts = [
-        ("first layer's weight", found[0].weight, tuned[0].weight[keep], "rows"),
-        ("first layer's bias", found[0].bias, tuned[0].bias[keep], "entries"),
-        ("second layer's weight", found[2].weight, tuned[2].weight[:, keep], "columns"),
-        ("second layer's bias", found[2].bias, tuned[2].bias, "entries, all of them,"),
+        ("first layer's weight", found[0].weight, tuned[0].weight[keep], "tuned's rows that stay"),
+        ("first layer's bias", found[0].bias, tuned[0].bias[keep], "tuned's entries that stay"),
+        ("second layer's weight", found[2].weight, tuned[2].weight[:, keep], "tuned's columns that stay"),
+        ("second layer's bias", found[2].bias, tuned[2].bias, "all of tuned's second bias"),
     ]
     for name, value, wanted, what in parts:
         if value is None or not _alike(value.detach(), wanted.detach()):
-            return f"it does not answer as `tuned` does: its {name} should have the {what} that stay of tuned's."
+            return f"it does not answer as `tuned` does: its {name} should be {what}."
     return "it has the right weights, but does not answer as `tuned` does."
 
 
@@ -306,15 +319,50 @@ STEPS = {
 }
 
 
+@contextmanager
+def _watched_steps() -> Iterator[list[Tensor]]:
+    """What every optimiser in here finds in the first weight and bias that it trains, before each of its steps."""
+    found: list[Tensor] = []
+
+    def note(optimizer, args, kwargs):
+        trained = [parameter.detach() for group in optimizer.param_groups for parameter in group["params"]]
+        pair = [next((p for p in trained if p.ndim == ndim), None) for ndim in (2, 1)]
+        if pair[0] is not None and pair[1] is not None and len(pair[0]) == len(pair[1]):
+            found.append(torch.cat([pair[0], pair[1][:, None]], dim=1))
+
+    hook = register_optimizer_step_pre_hook(note)
+    try:
+        yield found
+    finally:
+        hook.remove()
+
+
+def _wrong_steps(steps: list[Tensor], tuned: nn.Sequential, keep: Tensor) -> str | None:
+    """What is amiss with the training that led to ``tuned``, where an optimiser of torch did it."""
+    steps = [neurons for neurons in steps if neurons.shape == (len(keep), tuned[0].weight.shape[1] + 1)]
+    held = not isinstance(
+        tuned[0].weight, nn.Parameter
+    )  # a mask of `ap.mask` or torch stands between it and what is trained
+    if not held and any(neurons[~keep].any() for neurons in steps):
+        return (
+            "the neurons were awake while you trained. Silence them after every step of the optimiser, not only at the end."
+        )
+    if 0 < len(steps) < 50:
+        return f"{len(steps)} steps of training are few. Take some hundred."
+    return None
+
+
 @exercise
 def six_steps(function) -> Verdict:
     """A function (network, points, labels, ratio) → importance, keep, masked, tuned, small, left: all of pruning by hand.
 
     ``network``: Sequential(Linear, Tanh, Linear). What is still ``...`` of the six is what the check asks for next.
     """
-    for case in (_case(4, 10, 3, 0.3), _case(2, 8, 2, 0.5)):
+    for case in (_case(4, 10, 3, 0.3), _case(2, 8, 2, 0.5), _case(3, 10, 2, 0.37), _case(3, 10, 2, 0.33)):
         before = copy.deepcopy(case.network.state_dict())
-        parts = step_by_step(function, STEPS, case.network, case.points, case.labels, case.ratio)
+        with _watched_steps() as steps:
+            parts = step_by_step(function, STEPS, case.network, case.points, case.labels, case.ratio)
+        parts["seen"] = steps
         if not all(value.equal(before[name]) for name, value in case.network.state_dict().items()):
             return wrong("your function changes the network that it is given. Change a copy: `copy.deepcopy(network)`.")
         if isinstance(parts["tuned"], nn.Module) and parts["tuned"] is parts["masked"]:

@@ -1,6 +1,7 @@
 """What the checks of lesson 00 answer."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -124,6 +125,17 @@ def other_columns(w):
     return small
 
 
+def silenced_at_the_end(w):
+    tuned = trained(w["masked"], w["points"], w["labels"], w["keep"], weights=False, biases=False)
+    return silenced(tuned, w["keep"])
+
+
+def half_the_second_bias(w):
+    small = cut(w["tuned"], w["keep"])
+    small[2].bias.data[0] = 7
+    return small
+
+
 def train_the_masked(network, points, labels, ratio):
     importance, keep, _, tuned, small, left = six()(network, points, labels, ratio)
     return importance, keep, tuned, tuned, small, left
@@ -158,6 +170,24 @@ CASES = [
     (checks.keep_for_one_layer, lambda i, layer, ratio: {layer: i[layer]}, False, "not True and False"),
     (checks.keep_for_one_layer, lambda i, layer, ratio: {layer: [True] * 20}, False, "holds a list"),
     (checks.keep_for_one_layer, lambda i, layer, ratio: {layer: ~one_layer(i, layer, ratio)[layer]}, False, "should go"),
+    (
+        checks.keep_for_one_layer,
+        lambda i, layer, ratio: {n: torch.ones(len(v), dtype=torch.bool) for n, v in i.items()} | one_layer(i, layer, ratio),
+        False,
+        "the same effect, but name only the one layer: 'b'",
+    ),
+    (
+        checks.keep_for_one_layer,
+        lambda i, layer, ratio: {layer: lowest_go(i[layer], int(ratio * len(i[layer])))},
+        False,
+        "0.37 · 40 is 14.8: rounded, not cut off",
+    ),
+    (
+        checks.keep_for_one_layer,
+        lambda i, layer, ratio: {layer: lowest_go(i[layer], math.ceil(ratio * len(i[layer])))},
+        False,
+        "0.33 · 40 is 13.2: rounded, not cut off",
+    ),
     (checks.keep_for_one_layer, lambda i, layer, ratio: {}, False, "names no layer"),
     (checks.keep_for_one_layer, lambda i, layer, ratio: one_layer(i, "fc1", ratio), False, "stops with KeyError"),
     (checks.keep_for_one_layer, lambda i, layer, ratio: [True], False, "and this is a list"),
@@ -260,6 +290,32 @@ CASES = [
         False,
         "the loss on the points should fall",
     ),
+    (
+        checks.six_steps,
+        six(tuned=silenced_at_the_end),
+        False,
+        "step 4 of 6, `tuned`: the neurons were awake while you trained",
+    ),
+    (
+        checks.six_steps,
+        six(tuned=lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"], steps=5)),
+        False,
+        "step 4 of 6, `tuned`: 5 steps of training are few",
+    ),
+    (
+        checks.six_steps,
+        six(keep=lambda w: lowest_go(w["importance"], int(w["ratio"] * len(w["importance"])))),
+        False,
+        "step 2 of 6, `keep`: 0.37 · 10 is 3.7: rounded, not cut off",
+    ),
+    (
+        checks.six_steps,
+        six(keep=lambda w: lowest_go(w["importance"], math.ceil(w["ratio"] * len(w["importance"])))),
+        False,
+        "step 2 of 6, `keep`: 0.33 · 10 is 3.3: rounded, not cut off",
+    ),
+    (checks.six_steps, six(small=lambda w: ap.remove(w["tuned"])), False, "sees only the masks of `ap.mask`"),
+    (checks.six_steps, six(small=half_the_second_bias), False, "its second layer's bias should be all of tuned's"),
     (
         checks.six_steps,
         six(small=lambda w: cut(w["tuned"], lowest_go(w["importance"], 3))),

@@ -1,6 +1,7 @@
 """What the checks of lesson 01 answer."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -110,6 +111,8 @@ CASES = [
     (checks.parameters_of_a_filter, 801, False, "Which weights of fc1"),
     (checks.parameters_of_a_filter, 800, False, "Which weights of fc1"),
     (checks.parameters_of_a_filter, 26_400, False, "has a bias"),
+    (checks.parameters_of_a_filter, 26_432, False, "A filter has one bias"),
+    (checks.parameters_of_a_filter, 26_464, False, "A filter has one bias"),
     (checks.parameters_of_a_filter, 25_600, False, "own weights go"),
     (checks.parameters_of_a_filter, 801 + 1024, False, "5 · 5 numbers"),
     (checks.parameters_of_a_filter, 25 + 1 + 25_600, False, "all 32 channels"),
@@ -125,6 +128,7 @@ CASES = [
     (checks.removable_neurons, torch.tensor([4, 1]), True, "19 of the 30"),
     (checks.removable_neurons, (1.0, 4.0), True, "19 of the 30"),
     (checks.removable_neurons, [False, True, False, False, True], True, "19 of the 30"),
+    (checks.removable_neurons, [0, 1, 0, 0, 1], False, "not a 0 or 1 for each"),
     (checks.removable_neurons, [1], False, "look at the columns"),
     (checks.removable_neurons, 4, False, "look at the rows"),
     (checks.removable_neurons, [1, 2], False, "neuron 2 gives 0.5"),
@@ -147,6 +151,30 @@ CASES = [
     (checks.magnitude_pruner, lambda network: network, False, "stops with TypeError"),
     (checks.magnitude_pruner, nn.Linear(2, 2).weight, False, "hand over the function"),
     (checks.magnitude_pruner, in_place, False, "changes the network"),
+    (
+        checks.magnitude_pruner,
+        pruner(masks=going(lambda share, total: int(share * total))),
+        False,
+        "one too few went: 0.371",
+    ),
+    (
+        checks.magnitude_pruner,
+        pruner(masks=going(lambda share, total: math.ceil(share * total))),
+        False,
+        "0.374 · 150 is rounded to 56, not cut off, nor rounded up",
+    ),
+    (
+        checks.magnitude_pruner,
+        answers("sizes", lambda w: row(w["network"], kinds=nn.Conv2d)),
+        False,
+        "Or does `isinstance` ask for convolutions only?",
+    ),
+    (
+        checks.magnitude_pruner,
+        pruner(zeros=lambda w: {n: 100 * (~m).float().mean().item() for n, m in w["masks"].items()}),
+        False,
+        "that is in percent",
+    ),
     (
         checks.magnitude_pruner,
         pruner(masks=lambda w: by_limit(torch.gt)(w) if w["share"] else w["nothing"]),
