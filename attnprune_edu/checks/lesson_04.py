@@ -1,8 +1,10 @@
 """Checks of lesson 04, train the CNN."""
 
 import functools
+import random
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,13 +15,19 @@ from .verdict import NOT_TRIED, Answered, Verdict, a_kind, exercise, result_of, 
 @exercise
 def validation_split(function) -> Verdict:
     """A function (count, held_out, seed) → the indices for training and for validation, drawn at random by the seed."""
-    before = torch.get_rng_state()
+    before, of_python = torch.get_rng_state(), random.getstate()
+    of_numpy = np.random.get_state()  # noqa: NPY002, the reader may draw from it
     try:
         for count, held_out in ((50, 12), (9, 3)):
             train, validation = _split_of(function, count, held_out, 3)
             if problem := _amiss(train, validation, count, held_out):
                 return wrong(problem)
-        splits = [_split_of(function, 50, 12, seed)[1].sort().values for seed in (3, 3, 4, 5)]
+        splits = []
+        for seed in (3, 3, 4, 5, 6, 7):
+            train, validation = _split_of(function, 50, 12, seed)
+            if problem := _amiss(train, validation, 50, 12):
+                return wrong(problem)
+            splits.append(validation.sort().values)
         if problem := _not_by_seed(splits, 50):
             return wrong(problem)
         if not torch.get_rng_state().equal(before):
@@ -27,8 +35,16 @@ def validation_split(function) -> Verdict:
                 "the split is good, but it also moves PyTorch's own generator, and so other random numbers change. "
                 "Make one of your own: torch.Generator().manual_seed(seed)."
             )
+        now = np.random.get_state()  # noqa: NPY002
+        if random.getstate() != of_python or not (np.array_equal(now[1], of_numpy[1]) and now[2] == of_numpy[2]):
+            return wrong(
+                "the split is good, but it also moves the generator of NumPy or Python, and so other random numbers change. "
+                "Make one of your own: torch.Generator().manual_seed(seed)."
+            )
     finally:
         torch.set_rng_state(before)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        random.setstate(of_python)
     return right("no picture is in both parts, and the same seed gives the same split tomorrow.")
 
 
@@ -58,11 +74,21 @@ def _not_by_seed(validation: list[Tensor], count: int) -> str | None:
             "you take the first or the last ones. The data may be sorted by class, and then classes are missing: "
             "draw at random."
         )
+    if any(_is_a_stretch(part, count) for part in validation):
+        return (
+            "you take one stretch: draw each number at random. In data sorted by class a stretch shows a few classes only."
+        )
     if all(first.equal(other) for other in others):
         if len(first.diff().unique()) == 1:
             return f"you take one of every {int(first.diff()[0])} pictures, whatever the seed. Draw at random."
         return "every seed gives the same split. Draw with a generator that starts from `seed`."
     return None
+
+
+def _is_a_stretch(part: Tensor, count: int) -> bool:
+    """Are these sorted numbers one stretch of those below ``count``, which may go on at 0 behind the end?"""
+    breaks = int((part.diff() != 1).sum())
+    return len(part) > 2 and (breaks == 0 or (breaks == 1 and part[0] == 0 and part[-1] == count - 1))
 
 
 def _amiss(train: Tensor, validation: Tensor, count: int, held_out: int) -> str | None:
@@ -113,6 +139,10 @@ def recall_of_each_class(function) -> Verdict:
         (hits / found, "that is precision: you divide by how often the network names the class. Divide by its pictures."),
         (torch.full((3,), 8 / 14), "each entry is the accuracy over all pictures. Look at one class at a time."),
         (hits / 14, "you divide by the number of all pictures. Divide by the number of pictures of that class."),
+        (
+            (guesses == labels).long().bincount(minlength=3) / labels.bincount(),
+            "this counts right and wrong, not classes: `labels[guesses == labels].bincount(minlength=classes)`.",
+        ),
         (1 - expected, "that is the share that is missed. Recall is the share that is found."),
         (100 * expected, "these are percent. Give shares between 0 and 1."),
     ]
@@ -128,6 +158,16 @@ def recall_of_each_class(function) -> Verdict:
     recalls, expected = result_of(function, guesses, labels, 4), torch.tensor([1.0, 1.0, 0.0, 0.5])
     if not equals(expected):
         return wrong("go through all classes: one that the network never names has the recall 0, and keeps its place.")
+    labels, guesses = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 0, 0])  # the last class is never right
+    lost = (
+        "the last class may never be classified correctly, and still has a place: give `bincount` its `minlength=classes`."
+    )
+    try:
+        recalls, expected = result_of(function, guesses, labels, 3), torch.tensor([1.0, 1.0, 0.0])
+    except Answered:
+        return wrong(lost)
+    if not equals(expected):
+        return wrong(lost)
     return right("their mean is the accuracy only if all classes have equally many pictures.")
 
 
@@ -239,15 +279,31 @@ def _splits(run: _Run) -> str | None:
         return "all pictures that the network sees are learned from. Ask it about those that are held out as well."
     trained, held_out = run.trained_pictures, run.held_out_pictures
     if shared := len(set(trained.tolist()) & set(held_out.tolist())):
+        if len(held_out) == run.count and shared == len(trained) == run.count - run.held_out:
+            return "the training pictures are asked about again. Take the mean of the batch losses; no second pass."
+        if trained.equal(torch.arange(run.count - run.held_out)):
+            return "you take places in `train` for picture numbers: `train[torch.randperm(len(train))]`."
         return f"the network is also validated on {shared} pictures that it is trained on."
     if len(held_out) == run.count - run.held_out and len(trained) == run.held_out:
         return "the two parts are swapped: the pictures that are held out are trained on."
     if len(held_out) != run.held_out:
         return f"{run.held_out} pictures should be held out for validation; the network is asked about {len(held_out)}."
     if missing := run.count - len(trained) - len(held_out):
+        if _leaves_the_last_batch_out(run):
+            return LAST_BATCH
         return f"{missing} of {run.count} pictures are never shown. All that are not held out are for training."
     others = [_Run(run.function, run.count, run.held_out, 1, seed) for seed in (3, 4, 5)]
+    if any(len(other.held_out_pictures) != run.held_out for other in others):
+        return f"not every seed holds {run.held_out} pictures out. Draw without replacement (`torch.randperm`)."
     return _not_by_seed([held_out, *(other.held_out_pictures for other in others)], run.count)
+
+
+LAST_BATCH = "the last batch of an epoch, which is smaller, is left out."
+
+
+def _leaves_the_last_batch_out(run: _Run) -> bool:
+    whole, sizes = run.count - run.held_out, [len(one.pictures) for one in run.trained]
+    return whole % 100 > 0 and set(sizes) == {100} and len(sizes) == whole // 100 * run.epochs
 
 
 def _trains(run: _Run) -> str | None:
@@ -257,6 +313,8 @@ def _trains(run: _Run) -> str | None:
     if max(sizes) > 100 or (len(sizes) > 1 and max(sizes) < 100):
         return f"a batch has 100 pictures, only the last one of an epoch may have fewer; yours have up to {max(sizes)}."
     if sum(sizes) != whole * run.epochs:
+        if _leaves_the_last_batch_out(run):
+            return LAST_BATCH
         return f"{run.epochs} epochs over {whole} pictures are {whole * run.epochs:,} in all; yours are {sum(sizes):,}."
     orders = [torch.cat([one.pictures for one in run.epoch(number)]) for number in range(run.epochs)]
     if any(len(order.unique()) < whole for order in orders):
@@ -270,7 +328,10 @@ def _trains(run: _Run) -> str | None:
         after = " After validating, the network must go back: `network.train()`." if run.trained[0].training else ""
         return f"the network learns in evaluation mode, in {len(late)} of {len(run.trained)} batches.{after}"
     if any(one.weights.equal(other.weights) for one, other in zip(run.trained, run.trained[1:], strict=False)):
-        return "the weights do not change after each batch. Is `optimizer.step()` called for each, after `backward`?"
+        return (
+            "the weights do not change after each batch. Is `optimizer.step()` called for each, after `backward`? "
+            "A `zero_grad` between the two wipes the gradients before the step uses them."
+        )
     if run.trained[-1].weights.equal(run.validated[-1].weights):
         return "the weights do not change after the last batch. `optimizer.step()` comes after `backward`."
     if any(one.left_over for one in run.trained):
@@ -326,7 +387,10 @@ def _reports(run: _Run) -> str | None:
         if part is ...:
             return f"`{name}` still holds the three dots."
         try:
-            values = [float(value) for value in part]
+            values = list(part)
+            if any(isinstance(value, Tensor) and value.requires_grad for value in values):
+                return f"`{name}` holds tensors that still carry all they were computed from. Use `loss.item()`."
+            values = [float(value) for value in values]
         except (TypeError, ValueError, RuntimeError):
             return f"`{name}` should be a list of numbers, one for each epoch, and this is {a_kind(part)}."
         if len(values) != run.epochs:
@@ -353,6 +417,11 @@ def _reports(run: _Run) -> str | None:
             "`losses` holds the loss of the last batch. Take the mean.",
         ),
         (losses, torch.tensor([sum(values) for values in by_batch]), "`losses` holds sums over the batches. Take the mean."),
+        (
+            losses,
+            torch.tensor([sum(values) / whole for values in by_batch]),
+            "you divide the sum of the batch losses by the number of pictures. Divide it by the number of batches.",
+        ),
         (losses, torch.tensor([sum(values) for values in by_picture]), "`losses` holds sums over pictures. Take the mean."),
         (accuracies, correct, "`accuracies` counts pictures. Divide by how many are held out."),
         (accuracies, 100 * correct / held_out, "`accuracies` is in percent. Give shares between 0 and 1."),

@@ -52,14 +52,18 @@ def weight_after_two_steps(answer) -> Verdict:
 @exercise
 def safe_ratio(function) -> Verdict:
     """A function (curve {ratio: correct pictures}, lost) → the highest ratio up to which none loses more than ``lost``."""
-    plain = {0.0: 750, 0.25: 700, 0.5: 660, 0.75: 500, 0.875: 200}
+    plain = {0.0: 750, 0.25: 710, 0.5: 660, 0.75: 500, 0.875: 200}
     first = _ratio_of(function, plain)
     if first in plain.values():
         return wrong("that is a number of pictures. Return the ratio that it belongs to.")
-    if first in (50, 90):
+    if first in (50, 25, 75):
+        return wrong("that is percent; return the ratio itself.")
+    if first in (40, 90):
         return wrong("that is how many pictures are lost. Return the ratio.")
     if first == 0.75:
         return wrong("that is the first ratio that loses too much. Return the one before it.")
+    if first == 0.875 and _ratio_of(function, {0.0: 750, 0.5: 100}) == 0.5:
+        return wrong("`lost` is a number of pictures: compare curve[0.0] − curve[ratio] with it, not divided by curve[0.0].")
     if first == 0.875:
         return wrong("you compare the pictures with `lost`. Compare how many fewer they are: curve[0.0] − curve[ratio].")
     cases = [
@@ -73,6 +77,7 @@ def safe_ratio(function) -> Verdict:
         ({0.0: 750, 0.25: 690, 0.5: 625, 0.75: 500}, 0.5, "a loss of exactly `lost` is still allowed: use <="),
         ({0.25: 700, 0.75: 500, 0.0: 750, 0.5: 650}, 0.5, "the ratios may come in any order: sort them first"),
         ({0.5: 650, 0.25: 700, 0.75: 500, 0.0: 750}, 0.5, "the ratios may come in any order: sort them first"),
+        ({0.5: 630, 0.75: 520, 0.0: 750, 0.25: 700}, 0.5, "compare with curve[0.0], wherever it stands"),
         (
             {0.0: 700, 0.25: 780, 0.5: 620, 0.75: 500},
             0.5,
@@ -88,7 +93,13 @@ def safe_ratio(function) -> Verdict:
         ({0.0: 750, 0.25: 700, 0.5: 700}, 0.5, "if every ratio is safe, the highest is the answer"),
     ]
     for curve, expected, message in cases:
-        if (result := _ratio_of(function, curve)) != expected:
+        try:
+            result = _ratio_of(function, curve)
+        except Answered as end:
+            if expected == 0.0 and "returns nothing" in end.verdict.message:
+                return wrong("if the first ratio already loses too much, return 0.0; your function returns nothing then.")
+            raise
+        if result != expected:
             return wrong(f"{message}. With {curve} and lost = 125 it is {expected}; you return {result:g}.")
     return right("with it you can read a ratio for each layer out of the table of `sensitivity`.")
 
@@ -141,7 +152,10 @@ def _outputs(module: nn.Module, images: Tensor) -> Tensor:
     try:
         result = module(images)
     except Exception as error:  # whatever the reader's code may raise
-        raise Answered(wrong(f"`forward` stops with {type(error).__name__}: {_first_line(error)}")) from error
+        problem = f"`forward` stops with {type(error).__name__}: {_first_line(error)}"
+        if "must match the size of tensor" in problem:
+            problem += ". Give keep the shape (channels, 1, 1, 1): `keep[:, None, None, None]`."
+        raise Answered(wrong(problem)) from error
     if result is ...:
         raise Answered(NOT_TRIED)
     if not isinstance(result, Tensor):
@@ -214,6 +228,14 @@ def _holds_what_is_stored(kind, conv: nn.Conv2d, keep: Tensor, images: Tensor) -
                 f"the check wrote {what} into the stored weights of the pruned filters, as an optimiser may, and it came "
                 "through. Apply the mask in `forward`, each time."
             )
+    module, written = _made(kind, copy.deepcopy(conv), keep.clone()), False
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad and parameter.shape in (conv.weight.shape, conv.bias.shape):
+                parameter[keep], written = float("nan"), True
+    result = _outputs(module, images).detach()
+    if written and not result[:, keep].isnan().all() and not result.equal(dense):  # equal: `forward` reads no stored weight
+        return "a NaN in a filter that stays became a number, which hides a mistake. No `nan_to_num`: use `torch.where`."
     return None
 
 

@@ -1,7 +1,9 @@
 """What the checks of lesson 04 answer."""
 
 import itertools
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -42,6 +44,30 @@ def last(count, held_out, seed):
     return torch.arange(count - held_out), torch.arange(count - held_out, count)
 
 
+def stretch(count, held_out, seed):
+    order = torch.arange(count).roll(int(torch.randint(count, (1,), generator=seeded(seed))))
+    return order[held_out:], order[:held_out]
+
+
+def with_repeats_held_out(count, held_out, seed):
+    held = (
+        torch.randint(count, (held_out,), generator=seeded(seed + 1)).unique() if seed > 3 else SPLIT(count, held_out, 3)[1]
+    )
+    return torch.tensor([number for number in range(count) if number not in held]), held
+
+
+def by_numpy(count, held_out, seed):
+    np.random.seed(seed)  # noqa: NPY002
+    order = torch.from_numpy(np.random.permutation(count))  # noqa: NPY002
+    return order[held_out:], order[:held_out]
+
+
+def by_python(count, held_out, seed):
+    random.seed(seed)
+    order = torch.tensor(random.sample(range(count), count))
+    return order[held_out:], order[:held_out]
+
+
 def recalls(guesses, labels, classes):
     return torch.stack([(guesses[labels == c] == c).float().mean() for c in range(classes)])
 
@@ -55,6 +81,10 @@ def named_recalls(guesses, labels, classes):
 
 
 SPLIT = split()
+
+
+def shuffled(train):
+    return train[torch.randperm(len(train))]
 
 
 def learn(
@@ -161,7 +191,18 @@ CASES = [
     (checks.validation_split, lambda n, h: None, False, "stops with TypeError"),
     (checks.validation_split, lambda n, h, seed: None, False, "returns nothing"),
     (checks.validation_split, (torch.arange(3), torch.arange(3)), False, "hand over the function"),
+    (checks.validation_split, stretch, False, "one stretch"),
+    (checks.validation_split, with_repeats_held_out, False, "12 pictures should be held out"),
+    (checks.validation_split, by_numpy, False, "generator of NumPy or Python"),
+    (checks.validation_split, by_python, False, "generator of NumPy or Python"),
     (checks.recall_of_each_class, recalls, True, "equally many"),
+    (checks.recall_of_each_class, lambda g, y, n: y[g == y].bincount() / y.bincount(), False, "`minlength=classes`"),
+    (
+        checks.recall_of_each_class,
+        lambda g, y, n: (g == y).long().bincount(minlength=n) / y.bincount(minlength=n),
+        False,
+        "right and wrong, not classes",
+    ),
     (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / y.bincount(minlength=n), True, "equally many"),
     (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) / g.bincount(minlength=n), False, "precision"),
     (checks.recall_of_each_class, lambda g, y, n: (g == y).float().mean().expand(n), False, "accuracy over all"),
@@ -188,6 +229,18 @@ CASES = [
     (checks.training_loop, learn(parts=split(seeded=lambda seed: seeded(0))), False, "step 1 of 4: every seed gives"),
     (checks.training_loop, learn(show=lambda images: images / 255), False, "step 1 of 4: the network sees other pictures"),
     (checks.training_loop, learn(validate=lambda validation, train: train), False, "validated on 300 pictures"),
+    (checks.training_loop, learn(parts=stretch), False, "step 1 of 4: you take one stretch"),
+    (checks.training_loop, learn(parts=with_repeats_held_out), False, "step 1 of 4: not every seed holds 60 pictures out"),
+    (checks.training_loop, learn(order=lambda train: torch.randperm(len(train))), False, "you take places in `train`"),
+    (checks.training_loop, learn(validate=lambda v, train: torch.cat([v, train])), False, "no second pass"),
+    (checks.training_loop, learn(order=lambda train: shuffled(train)[: len(train) // 100 * 100]), False, "which is smaller"),
+    (checks.training_loop, reporting(lambda a, hits, n: (sum(a) / (5 * n), hits / n)), False, "by the number of batches"),
+    (
+        checks.training_loop,
+        learn(finish=lambda a, b: ([torch.tensor(loss, requires_grad=True) for loss in a], b)),
+        False,
+        "Use `loss.item()`",
+    ),
     (checks.training_loop, learn(batch=50), False, "step 2 of 4: a batch has 100 pictures"),
     (checks.training_loop, learn(batch=300), False, "yours have up to 300"),
     (checks.training_loop, learn(epochs_of=lambda epochs: 1), False, "step 2 of 4: 3 epochs over 300 pictures"),

@@ -37,6 +37,15 @@ def one_before_failure(curve, lost):
         best = ratio
 
 
+def against_the_first(curve, lost):
+    dense, best = next(iter(curve.values())), 0.0
+    for ratio in sorted(curve):
+        if dense - curve[ratio] > lost:
+            break
+        best = ratio
+    return best
+
+
 def with_result(change):
     return lambda curve, lost: change(safe()(curve, lost))
 
@@ -81,6 +90,14 @@ def made_by(init, forward=MaskedConv2d.forward):
 
 def by_product(self):
     return self.weight * self.keep[:, None, None, None], self.bias * self.keep
+
+
+def by_cleaned_product(self):
+    return [value.nan_to_num() for value in by_product(self)]
+
+
+def without_axes(self):
+    return torch.where(self.keep, self.weight, 0.0), torch.where(self.keep, self.bias, 0.0)
 
 
 def weight_only(self):
@@ -199,6 +216,10 @@ CASES = [
     (checks.safe_ratio, safe(), True, "for each layer"),
     (checks.safe_ratio, with_result(torch.tensor), True, "for each layer"),
     (checks.safe_ratio, safe(stop=False), False, "come back up"),
+    (checks.safe_ratio, against_the_first, False, "wherever it stands"),
+    (checks.safe_ratio, with_result(lambda ratio: 100 * ratio), False, "that is percent"),
+    (checks.safe_ratio, safe(loses=lambda dense, value: (dense - value) / dense), False, "not divided by curve[0.0]"),
+    (checks.safe_ratio, with_result(lambda ratio: ratio or None), False, "already loses too much, return 0.0"),
     (checks.safe_ratio, safe(loses=lambda dense, value: 1000 * (dense - value) / dense), False, "no share"),
     (checks.safe_ratio, safe(loses=lambda dense, value: abs(dense - value)), False, "not a loss"),
     (checks.safe_ratio, safe(fits=lambda loss, lost: loss < lost), False, "use <="),
@@ -225,6 +246,8 @@ CASES = [
     (checks.masked_convolution, made_by(as_frozen_parameter), True, "behind your mask"),
     (checks.masked_convolution, masked_by(by_product), False, "step 2 of 4: 0 · ∞"),
     (checks.masked_convolution, answering(product_of_outputs), False, "step 2 of 4: 0 · ∞"),
+    (checks.masked_convolution, masked_by(by_cleaned_product), False, "step 2 of 4: a NaN in a filter that stays"),
+    (checks.masked_convolution, masked_by(without_axes), False, "Give keep the shape (channels, 1, 1, 1)"),
     (checks.masked_convolution, masked_by(weight_only), False, "step 1 of 4: the bias of a pruned channel"),
     (checks.masked_convolution, masked_by(along_inputs), False, "step 1 of 4: you silence inputs"),
     (checks.masked_convolution, masked_by(along_inputs_and_bias), False, "step 1 of 4: you silence inputs"),
