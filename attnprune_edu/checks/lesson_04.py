@@ -336,7 +336,18 @@ def _trains(run: _Run) -> str | None:
         return "the weights do not change after the last batch. `optimizer.step()` comes after `backward`."
     if any(one.left_over for one in run.trained):
         return "the gradients of earlier batches are still there, and add up. Call `optimizer.zero_grad()` for each batch."
+    if _starts_anew(run):
+        return "make the optimiser once, before the epochs: a new one forgets its averages."
     return _wrong_loss(run)
+
+
+def _starts_anew(run: _Run) -> bool:
+    """Is the first step of the second epoch one of a new Adam? Its first step is as large for each weight."""
+    for number in (0, run.batches):
+        sizes = (run.trained[number + 1].weights - run.trained[number].weights).abs()
+        if sizes.max() > 1.05 * sizes.min():
+            return False
+    return True
 
 
 def _wrong_loss(run: _Run) -> str | None:

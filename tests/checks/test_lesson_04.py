@@ -103,12 +103,14 @@ def learn(
     when="after",
     report=lambda losses, correct, held_out: (torch.tensor(losses).mean().item(), correct / held_out),
     finish=lambda losses, accuracies: (losses, accuracies),
+    anew=False,
+    optimizer_of=torch.optim.AdamW,
 ):
     """The solution of the last exercise, with a place for each slip."""
 
     def function(network, images, labels, held_out, epochs, seed):
         train, validation = parts(len(labels), held_out, seed)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=0.003)
+        optimizer = optimizer_of(network.parameters(), lr=0.003)
         losses, accuracies = [], []
 
         def correct():
@@ -118,6 +120,7 @@ def learn(
                 return int((network(show(images[asked])).argmax(dim=1) == labels[asked]).sum())
 
         for _ in range(epochs_of(epochs)):
+            optimizer = optimizer_of(network.parameters(), lr=0.003) if anew else optimizer
             mode(network, True)
             right = correct() if when == "before" else 0
             mode(network, True)
@@ -229,6 +232,9 @@ CASES = [
     (checks.training_loop, learn(parts=split(seeded=lambda seed: seeded(0))), False, "step 1 of 4: every seed gives"),
     (checks.training_loop, learn(show=lambda images: images / 255), False, "step 1 of 4: the network sees other pictures"),
     (checks.training_loop, learn(validate=lambda validation, train: train), False, "validated on 300 pictures"),
+    (checks.training_loop, learn(optimizer_of=torch.optim.SGD), True, "`ap.train` is this loop"),
+    (checks.training_loop, learn(anew=True), False, "step 2 of 4: make the optimiser once"),
+    (checks.training_loop, learn(anew=True, optimizer_of=torch.optim.Adam), False, "step 2 of 4: make the optimiser once"),
     (checks.training_loop, learn(parts=stretch), False, "step 1 of 4: you take one stretch"),
     (checks.training_loop, learn(parts=with_repeats_held_out), False, "step 1 of 4: not every seed holds 60 pictures out"),
     (checks.training_loop, learn(order=lambda train: torch.randperm(len(train))), False, "you take places in `train`"),
