@@ -348,7 +348,7 @@ def _wrong_steps(steps: list[Tensor], tuned: nn.Sequential, keep: Tensor) -> str
             "the neurons were awake while you trained. Silence them after every step of the optimiser, not only at the end."
         )
     if 0 < len(steps) < 50:
-        return f"{len(steps)} steps of training are few. Take some hundred."
+        return f"{len(steps)} steps of training are few. Take a few hundred."
     return None
 
 
