@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..networks.models import ArticleNet
 from ..pruning.attention import attention_scores
-from .verdict import NOT_TRIED, Answered, Verdict, a_kind, close_to, exercise, number_of, returned_by, right, wrong
+from .verdict import NOT_TRIED, Answered, Verdict, a_kind, close_to, exercise, listed, number_of, returned_by, right, wrong
 
 HIDDEN = ("conv1", "conv2", "fc1")
 
@@ -71,9 +71,8 @@ def attention_importance(function) -> Verdict:
 
     α = softmax(|w| / temperature). Layers may be missing at first: those that are there are looked at.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = ArticleNet(conv_channels=(4, 6), hidden=5, image_size=16)
+    torch.manual_seed(0)
+    network = ArticleNet(conv_channels=(4, 6), hidden=5, image_size=16)
     for name in HIDDEN:
         # The last row is weak, so that the largest size of the layer would be too much to take away from its exponents,
         # and negative, so that the sign of a printed score shows.
@@ -85,8 +84,8 @@ def attention_importance(function) -> Verdict:
         if not _equal(values, attention_scores(weight, temperature)):
             return wrong(f"{name}: {_slip(weight, values, temperature)}")
     if missing := [name for name in HIDDEN if name not in scores]:
-        done = f"right for {_listed(list(scores))}. " if scores else ""
-        return wrong(f"{done}Still missing: {_listed(missing)}.")
+        done = f"right for {listed(list(scores))}. " if scores else ""
+        return wrong(f"{done}Still missing: {listed(missing)}.")
     for name, values in _importance_from(function, network, temperature := 0.0005).items():
         weight = network.get_submodule(name).weight.detach().double()
         strongest = weight.flatten(1).abs().amax(dim=1).argmax()
@@ -139,11 +138,6 @@ def _with_advice(verdict: Verdict) -> Verdict:
     if "torch.return_types.max" in verdict.message:
         return wrong(f"{verdict.message}. `max` returns the values and their places: use `amax`, or `.values`.")
     return verdict
-
-
-def _listed(names: list[str]) -> str:
-    """The names in a sentence: "a, b and c"."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _equal(values: Tensor, expected: Tensor) -> bool:

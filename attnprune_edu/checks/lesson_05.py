@@ -10,10 +10,10 @@ from .verdict import (
     NOT_TRIED,
     Answered,
     Verdict,
-    _first_line,
     a_kind,
     close_to,
     exercise,
+    first_line,
     number_of,
     returned_by,
     right,
@@ -124,14 +124,13 @@ def masked_convolution(kind) -> Verdict:
         return wrong("hand over the class itself, without brackets: the check makes its own modules from it.")
     if not callable(kind):
         return wrong(f"hand over the class itself, and this is {a_kind(kind)}.")
-    with torch.random.fork_rng():  # what the reader draws later does not depend on the check
-        torch.manual_seed(0)
-        for channels, options in ((5, {"kernel_size": 3, "stride": 2, "padding": 1}), (3, {"kernel_size": (1, 3)})):
-            conv, images = nn.Conv2d(channels, channels, **options), torch.randn(4, channels, 8, 9)
-            keep = torch.arange(channels) % 2 == 0
-            for number, step in enumerate((_computes, _holds_what_is_stored, _learns, _is_stored), start=1):
-                if problem := step(kind, conv, keep, images):
-                    return wrong(f"step {number} of 4: {problem}")
+    torch.manual_seed(0)
+    for channels, options in ((5, {"kernel_size": 3, "stride": 2, "padding": 1}), (3, {"kernel_size": (1, 3)})):
+        conv, images = nn.Conv2d(channels, channels, **options), torch.randn(4, channels, 8, 9)
+        keep = torch.arange(channels) % 2 == 0
+        for number, step in enumerate((_computes, _holds_what_is_stored, _learns, _is_stored), start=1):
+            if problem := step(kind, conv, keep, images):
+                return wrong(f"step {number} of 4: {problem}")
     return right("an optimiser can write what it likes behind your mask. The library's masks hold in the same way.")
 
 
@@ -140,7 +139,7 @@ def _made(kind, conv: nn.Conv2d, keep: Tensor) -> nn.Module:
     try:
         module = kind(conv, keep)
     except Exception as error:  # whatever the reader's code may raise
-        problem = f"making MaskedConv2d(conv, keep) stops with {type(error).__name__}: {_first_line(error)}"
+        problem = f"making MaskedConv2d(conv, keep) stops with {type(error).__name__}: {first_line(error)}"
         raise Answered(wrong(problem)) from error
     if not isinstance(module, nn.Module):
         raise Answered(wrong(f"a torch.nn.Module is wanted, with `__init__` and `forward`; this makes {a_kind(module)}."))
@@ -152,7 +151,7 @@ def _outputs(module: nn.Module, images: Tensor) -> Tensor:
     try:
         result = module(images)
     except Exception as error:  # whatever the reader's code may raise
-        problem = f"`forward` stops with {type(error).__name__}: {_first_line(error)}"
+        problem = f"`forward` stops with {type(error).__name__}: {first_line(error)}"
         if "must match the size of tensor" in problem:
             problem += ". Give keep the shape (channels, 1, 1, 1): `keep[:, None, None, None]`."
         raise Answered(wrong(problem)) from error
@@ -257,7 +256,7 @@ def _learns(kind, conv: nn.Conv2d, keep: Tensor, images: Tensor) -> str | None:
             try:
                 (torch.where(stays, output, 0.0) - 1).square().mean().backward()
             except RuntimeError as error:
-                return f"training stops ({_first_line(error)}). Is the weight masked in `forward`, anew each time?"
+                return f"training stops ({first_line(error)}). Is the weight masked in `forward`, anew each time?"
             optimizer.step()
     for name, parameter in parameters.items():
         if parameter.requires_grad and parameter.grad is None:
@@ -284,7 +283,7 @@ def _is_stored(kind, conv: nn.Conv2d, keep: Tensor, images: Tensor) -> str | Non
     try:
         twin = copy.deepcopy(module)
     except RuntimeError as error:
-        return f"`copy.deepcopy` stops: {_first_line(error)}"
+        return f"`copy.deepcopy` stops: {first_line(error)}"
     if not _outputs(twin, images).equal(result):
         return "a deep copy gives other outputs than the module itself."
     other = _made(kind, nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding), ~keep)

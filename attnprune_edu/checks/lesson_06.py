@@ -12,7 +12,19 @@ from torch.nn import functional as F
 from ..data.seeds import generator_for
 from ..networks.models import ArticleNet
 from ..pruning.masks import mask
-from .verdict import NOT_TRIED, Answered, Verdict, a_kind, exercise, result_of, returned_by, right, wrong
+from .verdict import (
+    NOT_TRIED,
+    Answered,
+    Verdict,
+    a_kind,
+    a_kind_of_many,
+    exercise,
+    listed,
+    result_of,
+    returned_by,
+    right,
+    wrong,
+)
 
 
 @exercise
@@ -121,7 +133,7 @@ def repair_by_hand(function) -> Verdict:
                 )
             raise
         if not isinstance(result, tuple | list) or len(result) != 4:
-            came = f"{a_kind(result)}{f' of {len(result)}' if isinstance(result, tuple | list) else ''}"
+            came = a_kind_of_many(result)
             return wrong(f"your function should return four things, x, y, weight and bias; it returns {came}.")
         if all(part is ... for part in result):
             return NOT_TRIED
@@ -150,9 +162,8 @@ class _Case(NamedTuple):
 def _case(count: int) -> _Case:
     """A small network with half of its hidden neurons pruned, and ``count`` images."""
     generator = generator_for("repair by hand")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        dense = ArticleNet((4, 6), hidden=16, num_classes=7, image_size=16).eval()
+    torch.manual_seed(0)
+    dense = ArticleNet((4, 6), hidden=16, num_classes=7, image_size=16).eval()
     with torch.no_grad():  # else all images look alike to so small a network
         for parameter in dense.parameters():
             parameter *= 3
@@ -178,7 +189,7 @@ def _first_problem(case: _Case, parts: Sequence) -> str | None:
     wanted = {"x": x, "y": y, "weight": case.dense.fc2.weight.detach(), "bias": case.dense.fc2.bias.detach()}
     done = []
     for name, part in zip(names, parts, strict=True):
-        so_far = f"{_listed(done)} {'are' if len(done) > 1 else 'is'} right; " if done else ""
+        so_far = f"{listed(done)} {'are' if len(done) > 1 else 'is'} right; " if done else ""
         if part is ...:
             return f"{so_far}{name} is still three dots."
         if not isinstance(part, Tensor):
@@ -196,10 +207,6 @@ def _first_problem(case: _Case, parts: Sequence) -> str | None:
             return so_far + problem
         done.append(name)
     return None
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:

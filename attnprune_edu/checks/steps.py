@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor, nn
 
-from .verdict import NOT_TRIED, Answered, a_kind, returned_by, wrong
+from .verdict import NOT_TRIED, Answered, a_kind, a_kind_of_many, listed, returned_by, wrong
 
 
 def step_by_step(function: Callable, names: Iterable[str], *inputs) -> dict[str, object]:
@@ -14,9 +14,8 @@ def step_by_step(function: Callable, names: Iterable[str], *inputs) -> dict[str,
     """
     result, names = returned_by(function, *inputs), list(names)
     if not isinstance(result, tuple | list) or len(result) != len(names):
-        came = f"{a_kind(result)}{f' of {len(result)}' if isinstance(result, tuple | list) else ''}"
-        listed = f"{', '.join(names[:-1])} and {names[-1]}"
-        raise Answered(wrong(f"your function should return {len(names)} things, {listed}; it returns {came}."))
+        came = a_kind_of_many(result)
+        raise Answered(wrong(f"your function should return {len(names)} things, {listed(names)}; it returns {came}."))
     if all(part is ... for part in result):
         raise Answered(NOT_TRIED)
     return dict(zip(names, result, strict=True))

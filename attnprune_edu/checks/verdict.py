@@ -1,7 +1,7 @@
 """What every check is made of: a verdict, and the care for answers that are missing or of a strange kind."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,11 +57,12 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
                 return wrong("this is one text in quotes, and the exercise asks for another kind of answer.")
             return wrong("this is a number in quotes, which makes it a text. Remove the quotes.")
         try:
-            return check(answer)
+            with torch.random.fork_rng():  # what the reader draws later does not depend on the check
+                return check(answer)
         except Answered as end:
             return end.verdict
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError, OverflowError) as error:
-            return wrong(f"this is {a_kind(answer)}, and the check cannot read it as an answer ({_first_line(error)}).")
+            return wrong(f"this is {a_kind(answer)}, and the check cannot read it as an answer ({first_line(error)}).")
 
     return checked
 
@@ -93,7 +94,7 @@ def returned_by(function: Callable, *inputs):
         result = function(*copies)
     except Exception as error:  # whatever the reader's code may raise
         power = ". In Python a power is written with `**`" if "for ^:" in str(error) else ""
-        raise Answered(wrong(f"your function stops with {type(error).__name__}: {_first_line(error)}{power}")) from error
+        raise Answered(wrong(f"your function stops with {type(error).__name__}: {first_line(error)}{power}")) from error
     if result is ...:
         raise Answered(NOT_TRIED)
     if result is None:
@@ -124,7 +125,18 @@ def a_kind(value) -> str:
     return f"{'an' if kind[0].lower() in 'aeiou' or kind == 'ndarray' else 'a'} {kind}"
 
 
-def _first_line(error: Exception) -> str:
+def a_kind_of_many(value) -> str:
+    """As ``a_kind``, and of a tuple or list also how many there are: "a tuple of 3"."""
+    return f"{a_kind(value)} of {len(value)}" if isinstance(value, tuple | list) else a_kind(value)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names in a sentence: "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first."""
     return str(error).split("\n")[0].removesuffix(", but expected one of:")  # torch lists what it would take below
 
 

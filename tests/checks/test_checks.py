@@ -27,12 +27,24 @@ def test_three_dots_are_not_tried_yet(name):
     assert getattr(checks, name)(...).solved is None
 
 
-def test_every_check_has_a_right_case_and_wrong_ones():
+def cases_of(name):
+    """The cases of a check, from its lesson's test file."""
     of_lessons = [import_module(path.stem).CASES for path in Path(__file__).parent.glob("test_lesson_*.py")]
-    cases = [case for cases in of_lessons for case in cases]
-    for name in NAMES:
-        verdicts = [solved for check, _, solved, _ in cases if check is getattr(checks, name)]
-        assert True in verdicts and verdicts.count(False) >= 3, name
+    return [case for cases in of_lessons for case in cases if case[0] is getattr(checks, name)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_check_has_a_right_case_and_wrong_ones(name):
+    verdicts = [solved for _, _, solved, _ in cases_of(name)]
+    assert True in verdicts and verdicts.count(False) >= 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_check_draws_no_numbers_that_others_would_draw(name):
+    check, answer = next((check, answer) for check, answer, solved, _ in cases_of(name) if solved)
+    before = torch.get_rng_state()
+    check(answer)
+    assert torch.get_rng_state().equal(before)
 
 
 FOLDED = re.compile(r"<summary>Solution</summary>\n\n(.*?)</details>", re.DOTALL)

@@ -3,8 +3,8 @@
 import copy
 import math
 
-import pytest
 import torch
+from answering import dots_after, step_after_step, verdict_test
 from torch import nn
 from torch.nn import functional as F
 
@@ -55,46 +55,24 @@ def lowest_go(importance, goes):
     return keep
 
 
+STEPS = {
+    "importance": lambda w: ap.attention_scores(w["network"][0].weight.detach()),
+    "keep": lambda w: lowest_go(w["importance"], round(w["ratio"] * len(w["importance"]))),
+    "masked": lambda w: silenced(w["network"], w["keep"]),
+    "tuned": lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"]),
+    "small": lambda w: cut(w["tuned"], w["keep"]),
+    "left": lambda w: count(w["small"]) / count(w["network"]),
+}
+
+
 def six(**slips):
     """The solution that the lesson shows, with another way for some of its steps; the later ones build on it."""
-
-    def function(network, points, labels, ratio):
-        here = {"network": network, "points": points, "labels": labels, "ratio": ratio}
-        steps = {
-            "importance": lambda w: ap.attention_scores(w["network"][0].weight.detach()),
-            "keep": lambda w: lowest_go(w["importance"], round(w["ratio"] * len(w["importance"]))),
-            "masked": lambda w: silenced(w["network"], w["keep"]),
-            "tuned": lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"]),
-            "small": lambda w: cut(w["tuned"], w["keep"]),
-            "left": lambda w: count(w["small"]) / count(w["network"]),
-        }
-        for name, step in (steps | slips).items():
-            here[name] = step(here)
-        return tuple(here[name] for name in steps)
-
-    return function
+    return step_after_step(["network", "points", "labels", "ratio"], STEPS, slips)
 
 
-def blank_from(first):
-    """The solution up to a step, and three dots from there."""
-
-    def function(*inputs):
-        parts = six()(*inputs)
-        return parts[:first] + (...,) * (len(parts) - first)
-
-    return function
-
-
-def answers(step, value):
-    """The solution, with ``value`` in the place of one step and three dots behind it."""
-
-    def function(network, points, labels, ratio):
-        parts = list(six()(network, points, labels, ratio))
-        known = dict(zip(("importance", "keep", "masked", "tuned", "small", "left"), parts, strict=True))
-        parts[step] = value(known | {"network": network, "ratio": ratio})
-        return (*parts[: step + 1], *(...,) * (len(parts) - step - 1))
-
-    return function
+def answers(name, value):
+    """The solution, with ``value``, made of what is right, in the place of one step and three dots behind it."""
+    return six(**{name: lambda w: value(w | {name: STEPS[name](w)})}, **dots_after(name, list(STEPS)))
 
 
 def sizes(w):
@@ -199,15 +177,15 @@ CASES = [
     (checks.six_steps, lambda *inputs: list(six()(*inputs)), True, "all six steps"),
     (checks.six_steps, lambda *inputs: (...,) * 6, None, "three dots"),
     (checks.six_steps, lambda *inputs: ..., None, "three dots"),
-    (checks.six_steps, blank_from(1), False, "step 2 of 6, `keep`, is next"),
-    (checks.six_steps, blank_from(5), False, "step 6 of 6, `left`, is next"),
+    (checks.six_steps, six(**dots_after("importance", list(STEPS))), False, "step 2 of 6, `keep`, is next"),
+    (checks.six_steps, six(**dots_after("small", list(STEPS))), False, "step 6 of 6, `left`, is next"),
     (checks.six_steps, lambda *inputs: six()(*inputs)[0], False, "should return 6 things"),
     (checks.six_steps, lambda *inputs: six()(*inputs)[:3], False, "it returns a tuple of 3"),
     (checks.six_steps, lambda network: network, False, "stops with TypeError"),
     (checks.six_steps, in_place, False, "changes the network"),
     (checks.six_steps, train_the_masked, False, "one and the same network"),
     *[
-        (checks.six_steps, answers(step, value), False, f"step {step + 1} of 6, `{name}`: {says}")
+        (checks.six_steps, answers(name, value), False, f"step {step + 1} of 6, `{name}`: {says}")
         for step, name, value, says in [
             (0, "importance", lambda w: sizes(w).sum(1), "that is the plain sum"),
             (0, "importance", lambda w: sizes(w).mean(1), "that is the plain mean"),
@@ -250,7 +228,7 @@ CASES = [
             (2, "masked", lambda w: silenced(w["network"], w["keep"], bias=False), "the weights are zero, but"),
             (2, "masked", silence_both, "the second layer has changed"),
             (2, "masked", silence_the_reader, "you silence what the second layer reads"),
-            (2, "masked", lambda w: w["tuned"], "the neurons that stay have changed"),
+            (2, "masked", lambda w: STEPS["tuned"](w), "the neurons that stay have changed"),
             (2, "masked", lambda w: cut(w["network"], w["keep"]), "its weights have the shapes (7, 4)"),
             (2, "masked", lambda w: w["network"][0].weight * w["keep"][:, None], "it should be a Sequential"),
             (3, "tuned", lambda w: copy.deepcopy(w["masked"]), "it answers just as"),
@@ -325,7 +303,4 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
-def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
-    verdict = check(answer)
-    assert verdict.solved is solved and says in verdict.message
+test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)

@@ -3,8 +3,8 @@
 import copy
 import math
 
-import pytest
 import torch
+from answering import dots_after, step_after_step, verdict_test
 from torch import nn
 
 from attnprune_edu import checks
@@ -38,28 +38,22 @@ def with_zeros(network, masks):
     return pruned
 
 
+STEPS = {
+    "sizes": lambda w: row(w["network"]),
+    "masks": lambda w: shaped(lowest_go(w["sizes"], round(w["share"] * len(w["sizes"]))), w["network"]),
+    "pruned": lambda w: with_zeros(w["network"], w["masks"]),
+    "zeros": lambda w: {name: (~mask).float().mean().item() for name, mask in w["masks"].items()},
+}
+
+
 def pruner(**slips):
     """The solution that the lesson shows, with another way for some of its steps; the later ones build on it."""
-
-    def function(network, share):
-        here = {"network": network, "share": share}
-        steps = {
-            "sizes": lambda w: row(w["network"]),
-            "masks": lambda w: shaped(lowest_go(w["sizes"], round(w["share"] * len(w["sizes"]))), w["network"]),
-            "pruned": lambda w: with_zeros(w["network"], w["masks"]),
-            "zeros": lambda w: {name: (~mask).float().mean().item() for name, mask in w["masks"].items()},
-        }
-        for name, step in (steps | slips).items():
-            here[name] = step(here)
-        return tuple(here[name] for name in steps)
-
-    return function
+    return step_after_step(["network", "share"], STEPS, slips)
 
 
 def answers(name, value):
     """The solution, with ``value`` in the place of one step and three dots behind it."""
-    names = ["sizes", "masks", "pruned", "zeros"]
-    return pruner(**{name: value, **{later: lambda w: ... for later in names[names.index(name) + 1 :]}})
+    return pruner(**{name: value}, **dots_after(name, list(STEPS)))
 
 
 def going(count):
@@ -253,7 +247,4 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
-def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
-    verdict = check(answer)
-    assert verdict.solved is solved and says in verdict.message
+test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)

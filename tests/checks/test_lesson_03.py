@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from answering import verdict_test
 
 import attnprune_edu as ap
 from attnprune_edu import checks
@@ -199,8 +200,5 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
-@pytest.mark.filterwarnings("ignore:budget=3 would empty layer")
-def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
-    verdict = check(answer)
-    assert verdict.solved is solved and says in verdict.message
+pytestmark = pytest.mark.filterwarnings("ignore:budget=3 would empty layer")
+test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)

@@ -4,8 +4,8 @@ import itertools
 import random
 
 import numpy as np
-import pytest
 import torch
+from answering import verdict_test
 from torch.nn import functional as F
 
 from attnprune_edu import checks
@@ -318,30 +318,11 @@ CASES = [
     (checks.training_loop, lambda network, images, *rest: network(images), False, "learns from no picture"),
     (checks.training_loop, lambda network, images: network, False, "stops with TypeError"),
     (checks.training_loop, None, False, "this is None"),
+    (checks.validation_split, lambda count, held_out, seed: ..., None, "three dots"),
+    (checks.validation_split, lambda count, held_out, seed: (..., ...), None, "three dots"),
+    (checks.recall_of_each_class, lambda guesses, labels, classes: ..., None, "three dots"),
+    (checks.training_loop, blank, None, "three dots"),
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
-def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
-    verdict = check(answer)
-    assert verdict.solved is solved and says in verdict.message, verdict
-    assert "\n" not in verdict.message and "expected one of:" not in verdict.message
-
-
-@pytest.mark.parametrize(
-    ("check", "blank"),
-    [
-        (checks.validation_split, lambda count, held_out, seed: ...),
-        (checks.validation_split, lambda count, held_out, seed: (..., ...)),
-        (checks.recall_of_each_class, lambda guesses, labels, classes: ...),
-        (checks.training_loop, blank),
-    ],
-)
-def test_an_untouched_exercise_is_not_tried_yet(check, blank):
-    assert check(blank).solved is None
-
-
-def test_the_check_draws_no_numbers_that_others_would_draw():
-    before = torch.get_rng_state()
-    checks.training_loop(learn())
-    assert torch.get_rng_state().equal(before)
+test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)

@@ -1,7 +1,7 @@
 """What the checks of lesson 05 answer."""
 
-import pytest
 import torch
+from answering import verdict_test
 from torch import nn
 from torch.nn import functional as F
 
@@ -324,32 +324,13 @@ CASES = [
     (checks.masked_convolution, Blank(None, None), False, "without brackets"),
     (checks.masked_convolution, torch.ones(3), False, "this is a Tensor"),
     (checks.masked_convolution, None, False, "this is None"),
+    (checks.weight_after_two_steps, ..., None, "three dots"),
+    (checks.safe_ratio, lambda curve, lost: ..., None, "three dots"),
+    (checks.masked_convolution, Blank, None, "three dots"),
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
-def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
-    verdict = check(answer)
-    assert verdict.solved is solved and says in verdict.message, verdict
-    assert "\n" not in verdict.message
-
-
-@pytest.mark.parametrize(
-    ("check", "blank"),
-    [
-        (checks.weight_after_two_steps, ...),
-        (checks.safe_ratio, lambda curve, lost: ...),
-        (checks.masked_convolution, Blank),
-    ],
-)
-def test_an_untouched_exercise_is_not_tried_yet(check, blank):
-    assert check(blank).solved is None
-
-
-def test_the_check_draws_no_numbers_that_others_would_draw():
-    before = torch.get_rng_state()
-    checks.masked_convolution(MaskedConv2d)
-    assert torch.get_rng_state().equal(before)
+test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)
 
 
 def test_two_steps_of_torch_end_where_the_check_says():

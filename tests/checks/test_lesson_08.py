@@ -1,8 +1,8 @@
 """What the checks of lesson 08 answer."""
 
 import numpy as np
-import pytest
 import torch
+from answering import verdict_test
 
 from attnprune_edu import checks
 
@@ -257,7 +257,4 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer", "solved", "says"), CASES)
-def test_each_answer_gets_the_verdict_it_deserves(check, answer, solved, says):
-    verdict = check(answer)
-    assert verdict.solved is solved and says in verdict.message, verdict.message
+test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)
