@@ -220,7 +220,8 @@ def from_arrays(x_train, y_train, x_test, y_test, *, name: str, class_names=None
     ``x_…`` are uint8, (N, height, width) or (N, height, width, 1 or 3); ``y_…`` are whole numbers from 0, (N,) or (N, 1).
     Without ``class_names`` there are as many classes as ``y_train`` shows.
     Data called ``cifar10`` must be CIFAR-10's images in their own order: its validation part goes by index, so that a
-    network trained on any copy has never seen it. Other data give a tenth of the training images, drawn with a fixed seed.
+    network trained on any copy has never seen it. Other data give a tenth of the training images, drawn with a fixed seed,
+    and may not be called ``shapes``, as the embedded set is: either name brings the networks that were trained on its data.
 
     Raises ValueError or TypeError that names the array, what it holds and what is accepted.
     """
@@ -244,6 +245,8 @@ def from_arrays(x_train, y_train, x_test, y_test, *, name: str, class_names=None
                 f"x_train has {len(x_train):,}. Give a part of CIFAR-10 another name"
             )
         order, held_out = torch.arange(50_000), CIFAR10_VALIDATION
+    elif name == "shapes":
+        raise ValueError("name must not be 'shapes', which is the embedded set, with networks of its own: give another one")
     else:
         order = torch.randperm(len(x_train), generator=torch.Generator().manual_seed(0))
         held_out = max(1, round(OTHER_VALIDATION_SHARE * len(x_train)))

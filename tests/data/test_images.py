@@ -191,3 +191,13 @@ def test_a_sample_is_drawn_from_the_training_part_without_repetition(tiny_data):
     assert len(tiny_data.sample(1000, torch.Generator()).labels) == len(tiny_data.train.labels)
     with pytest.raises(ValueError, match="num_images must be at least 1, got 0"):
         tiny_data.sample(0, torch.Generator())
+
+
+def test_no_other_data_pass_for_the_embedded_set(tmp_path):
+    images, labels = np.zeros((10, 28, 28), np.uint8), np.arange(10) % 2
+    path = tmp_path / "shapes.npz"
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    with pytest.raises(ValueError, match="name must not be 'shapes', which is the embedded set"):
+        ap.load_data(path, announce=False)
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels, name="own shapes")
+    assert ap.load_data(path, announce=False).name == "own shapes"
