@@ -184,7 +184,7 @@ def shipped_networks() -> Iterator[Finding]:
         try:
             checkpoints.load_model(name, data_name)
         except (FileNotFoundError, ValueError) as error:
-            file = checkpoints.PRETRAINED / f"{name}-{data_name}.safetensors"
+            file = checkpoints.shipped_file(name, data_name)
             yield Finding(False, str(error), f"Install the package again, or restore the file: git checkout -- {file}")
         else:
             yield Finding(True, f"the network {name}-{data_name} loads")

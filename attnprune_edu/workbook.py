@@ -4,11 +4,12 @@ Running a lesson changes the notebook. Done in ``notebooks/``, that would stand 
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+
+from .report.checkpoints import atomic_write
 
 COURSE = Path(__file__).resolve().parent.parent
 AS_IT_WAS = "left as it was"
@@ -40,10 +41,8 @@ def copy_lessons(
             kept = copy.with_stem(f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
             copy.rename(kept)
             yield kept, "what you had"
-        copy.parent.mkdir(exist_ok=True)
-        unfinished = copy.with_suffix(".part")
-        unfinished.write_text(clean, encoding="utf-8")
-        os.replace(unfinished, copy)
+        with atomic_write(copy) as unfinished:
+            unfinished.write_text(clean, encoding="utf-8")
         yield copy, "a clean copy"
 
 

@@ -97,7 +97,7 @@ def from_scratch(network: str, data: ap.ImageData, ratio: float, seed: int) -> d
 
 
 def by_torch_pruning(network: str, data: ap.ImageData, ratio: float, seed: int) -> dict:
-    small = torch_pruning(parent(network, data, seed), data.normalize(data.validation.images[:2]), ratio)
+    small = torch_pruning(parent(network, data, seed), data.example_inputs, ratio)
     row = {"pruned_accuracy": ap.accuracy(small, data)}
     ap.fine_tune(small, few(network, data), seed=seed, progress=False, **PLANS[network].training)
     return row | costs(small, data)

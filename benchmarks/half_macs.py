@@ -33,7 +33,7 @@ LR = 0.05  # half of the peak learning rate of the last cycle in which the dense
 
 def halved(dense: nn.Module, data: ap.ImageData, seed: int) -> tuple[nn.Module, nn.Module]:
     """``dense`` with half of its MACs, as it is cut and after repair."""
-    example = data.normalize(data.validation.images[:2])
+    example = data.example_inputs
     alone = [group[0] for group in ap.coupled_layers(dense, data.image_shape) if len(group) == 1]
     all_macs = ap.count_macs(dense, data.image_shape)
 

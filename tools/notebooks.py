@@ -10,7 +10,6 @@ page needs no network: it holds its mathematics' typesetting (tools/page), and s
 import argparse
 import copy
 import itertools
-import os
 import re
 import sys
 from pathlib import Path
@@ -19,6 +18,8 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
+
+from attnprune_edu.report.checkpoints import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS, NOTEBOOKS = ROOT / "lessons", ROOT / "notebooks"
@@ -41,9 +42,8 @@ def write(lesson: Path, execute: bool) -> None:
     notebook.metadata.pop("jupytext", None)  # pyproject.toml says how they pair; a copy here would outlive a change there
     if execute:
         run(notebook, lesson.stem)
-    unfinished = target.with_suffix(".part")
-    nbformat.write(notebook, unfinished)
-    os.replace(unfinished, target)
+    with atomic_write(target) as unfinished:
+        nbformat.write(notebook, unfinished)
 
 
 def write_page(lesson: Path, folder: Path) -> None:

@@ -4,13 +4,11 @@ import torch
 from torch import nn
 
 from ..data.images import ImageData, cache_folder
-from ..networks.models import ArticleNet, ResNet20
 from ..networks.training import train
-from ..report.checkpoints import PRETRAINED, load_model, save_model
+from ..report.checkpoints import SHIPPED, load_model, save_model, shipped_file
 from ..report.macs import count_macs
 from .fingerprint import fingerprint
 
-NETWORKS = {"article-net": ArticleNet, "resnet20": ResNet20}
 MOST_EPOCHS = 20
 MOST_MACS = 3e12  # of all forward passes of a training: one to two minutes on two cores
 
@@ -24,15 +22,15 @@ def dense_network(name: str, data: ImageData, *, progress: bool = True) -> nn.Mo
 
     Raises ValueError for an unknown name, or images that are too small for the network.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"name must be one of {', '.join(map(repr, NETWORKS))}, got {name!r}")
-    if (PRETRAINED / f"{name}-{data.name}.safetensors").is_file():
+    if name not in SHIPPED:
+        raise ValueError(f"name must be one of {', '.join(map(repr, SHIPPED))}, got {name!r}")
+    if shipped_file(name, data.name).is_file():
         return load_model(name, data.name)
     path = cache_folder() / "networks" / f"{name}-{fingerprint(data)}.safetensors"
     if not path.is_file():
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = NETWORKS[name].for_data(data)
+            model = SHIPPED[name].for_data(data)
         one_epoch = count_macs(model, data.image_shape) * len(data.train.labels)
         epochs = min(MOST_EPOCHS, max(1, int(MOST_MACS / one_epoch)))
         if progress:

@@ -12,12 +12,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ..networks.models import ARCHITECTURES, architecture_of, rebuild
+from ..networks.models import ARCHITECTURES, ArticleNet, ResNet20, architecture_of, rebuild
 from ..pruning.masks import mask, mask_weights
 from ..pruning.silence import masks_of, unmask, weight_masks_of
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
-SHIPPED = ("article-net", "resnet20")  # each for CIFAR-10 and for the embedded set
+SHIPPED = {"article-net": ArticleNet, "resnet20": ResNet20}  # each for CIFAR-10 and for the embedded set
 # Masks are stored beside the weights: a prefix that says of which kind, and the name of the layer.
 _MASKS = {"keep/": masks_of, "keep_weights/": weight_masks_of}
 
@@ -84,6 +84,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def shipped_file(name: str, data_name: str) -> Path:
+    """Where the network ``name`` lies that ships for the data called ``data_name``, if there is one."""
+    return PRETRAINED / f"{name}-{data_name}.safetensors"
+
+
 def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
     """Load a network, ready to use (float32, evaluation mode, on the CPU).
 
@@ -93,7 +98,7 @@ def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
 
     Raises FileNotFoundError if there is no such network and ValueError if the file cannot be used.
     """
-    path = Path(name) if data_name is None else PRETRAINED / f"{name}-{data_name}.safetensors"
+    path = Path(name) if data_name is None else shipped_file(name, data_name)
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors")))
         wanted = str(name) if data_name is None else f"{name}-{data_name}"

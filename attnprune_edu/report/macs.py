@@ -51,10 +51,8 @@ def _unfused() -> Iterator[None]:
     try:
         for backend in backends:
             backend.enabled = False
-        with (
-            without_fast_path(),
-            sdpa_kernel(SDPBackend.MATH),
-        ):  # a kernel on a GPU may pad the heads
+        # Other kernels may pad the heads to a length that suits a GPU.
+        with without_fast_path(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         for backend, enabled in zip(backends, before, strict=True):
