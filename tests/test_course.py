@@ -202,8 +202,8 @@ def test_a_step_that_fails_gives_its_status(code, status):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a console's Control-C cannot be sent to one process there")
 def test_control_c_is_for_what_runs_and_waits_for_its_goodbye():
-    waits = "try: time.sleep(60)\nexcept KeyboardInterrupt: time.sleep(0.3); print('bye')"
-    inner = f"import time\nprint('runs', flush=True)\n{waits}"
+    waits = "try: print('runs', flush=True); time.sleep(60)"  # whoever reads "runs" may interrupt from then on
+    inner = f"import time\n{waits}\nexcept KeyboardInterrupt: time.sleep(0.3); print('bye')"
     outer = f"""import course, os, sys
 course.STEPS["data"] = lambda: course.leave_unless_well([sys.executable, "-c", {inner!r}], os.environ)
 course.main(["data"])"""
