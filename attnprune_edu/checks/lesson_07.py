@@ -1,11 +1,12 @@
 """Checks of lesson 07, smaller and faster."""
 
 import copy
+import re
 
 import torch
 from torch import Tensor, nn
 
-from .verdict import Verdict, a_kind, close_to, exercise, number_of, returned_by, right, wrong
+from .verdict import Answered, Verdict, a_kind, close_to, exercise, number_of, returned_by, right, wrong
 
 
 @exercise
@@ -16,10 +17,8 @@ def params_of_cut_conv(answer) -> Verdict:
         return right("a quarter of the filters with a quarter of the inputs: a sixteenth of the weights is left.")
     if answer == 16 * 8 * 25:
         return wrong("these are the weights. Each filter that stays also has a bias.")
-    if answer == 16 * 32 * 25 + 16:
-        return wrong(
-            "the inputs are not cut. conv1 delivers 8 channels now, and a filter of conv2 reads no more than these."
-        )
+    if answer == 16 * 32 * 25 + 16:  # as many as a quarter of conv2 before
+        return wrong("you cut one side only. conv2 loses filters, and its inputs too: conv1 delivers 8 channels now.")
     if answer == 64 * 8 * 25 + 64:
         return wrong("the outputs are not cut. 16 of the 64 filters of conv2 stay.")
     if answer == 16 * 32 * 25:  # as many as 64 · 8 · 25
@@ -28,8 +27,8 @@ def params_of_cut_conv(answer) -> Verdict:
         return wrong("nothing is cut: that is conv2 before. It loses filters, and each filter loses inputs.")
     if answer == (64 * 32 * 25 + 64) / 16:
         return wrong("a sixteenth is right for the weights. A bias belongs to a filter, and a quarter of the filters stay.")
-    if answer in (16 * 8 * 25 + biases for biases in (1, 8, 64, 16 * 8)):
-        return wrong("the weights are right. Of the biases there is one for each filter of conv2 that stays.")
+    if answer in (16 * 8 * 25 + biases for biases in (1, 8, 16 + 8, 32, 64, 16 * 8)):
+        return wrong("the weights are right. Of the biases there is one for each of the 16 filters of conv2 that stay.")
     if answer in (16 * 25 + 16, 16 * 25):
         return wrong("the inputs are missing: a filter has 5 · 5 weights for each of the channels that it reads.")
     if answer in (16 * 8 * 5 + 16, 16 * 8 * 5):
@@ -53,6 +52,22 @@ def params_of_cut_conv(answer) -> Verdict:
     return wrong("filters that stay · inputs that stay · 5 · 5 weights, and a bias for each filter that stays.")
 
 
+ADVICE = {  # {pattern in what torch says: what to do about it}
+    r"(Missing|Unexpected) key": "A Sequential names its weights `0.weight`, `0.bias`, `3.weight`, …; all six are needed.",
+    "size mismatch for": (
+        "The numbers are cut, but the layers they go into still have the old sizes. "
+        "Build smaller layers, or replace each weight."
+    ),
+    "could not be broadcast together": "Cut one side after the other: `[keep2][:, keep1]`.",
+    r"shape of the mask .* tensor \[\d+, \d+\]": (  # two dimensions: that is the linear layer
+        "The mask needs as many entries as the layer has columns: `in_features // len(keep2)` for each channel of `keep2`."
+    ),
+    "shape of the mask": (
+        "`keep1` fits the filters of the first convolution and the inputs of the second, `keep2` the filters of the second."
+    ),
+}
+
+
 @exercise
 def removal_by_hand(function) -> Verdict:
     """A function (Sequential, keep1, keep2) → a smaller Sequential that computes the same as with silent channels."""
@@ -64,7 +79,7 @@ def removal_by_hand(function) -> Verdict:
         keep1, keep2 = torch.tensor(stays1, dtype=torch.bool), torch.tensor(stays2, dtype=torch.bool)
         network, images = _example(len(keep1), len(keep2), size, kernel)
         given = copy.deepcopy(network)
-        small = returned_by(function, given, keep1, keep2)
+        small = _removed_by(function, given, keep1, keep2)
         if problem := _no_network(small, given, network) or _wrong_tensor(small, given, keep1, keep2):
             return wrong(problem)
         if problem := _wrong_answers(small, given, {0: keep1, 3: keep2}, images):
@@ -82,6 +97,19 @@ def _example(first: int, second: int, size: tuple[int, int], kernel: dict) -> tu
     return nn.Sequential(*layers, nn.Linear(features, 10)), images
 
 
+def _removed_by(function, *inputs):
+    """What the reader's ``function`` returns. If it stops, the check ends, with advice if the error is a usual one."""
+    if isinstance(function, nn.Module):  # it can be called too
+        raise Answered(wrong(f"hand over the function itself, without brackets; this is {a_kind(function)}."))
+    try:
+        return returned_by(function, *inputs)
+    except Answered as end:
+        for pattern, advice in ADVICE.items():
+            if re.search(pattern, str(end.__cause__)):
+                raise Answered(wrong(f"{end.verdict.message.removesuffix(':')}. {advice}")) from end
+        raise
+
+
 def _no_network(small, given: nn.Sequential, network: nn.Sequential) -> str | None:
     """Why ``small`` is no network to look at, or what became of the ``given`` one, a copy of ``network``; or None."""
     if small is given:
@@ -94,6 +122,8 @@ def _no_network(small, given: nn.Sequential, network: nn.Sequential) -> str | No
     kinds, wanted = (", ".join(type(layer).__name__ for layer in layers) for layers in (small, network))
     if kinds != wanted:
         return f"the small network should have the same layers, {wanted}; yours has {kinds or 'none'}."
+    if strange := [value.dtype for value in small.parameters() if value.dtype != torch.float32]:
+        return f"the small network's numbers are of another type, {strange[0]}; keep torch.float32."
     return None
 
 
@@ -118,22 +148,24 @@ def _wrong_tensor(small: nn.Sequential, given: nn.Sequential, keep1: Tensor, kee
         (w3[:, : int(columns.sum())], "reads as many columns as it should, but the first ones."),
         (w3[:, : len(keep2)][:, keep2], f"has one column of each channel; the flatten writes {positions} of each."),
     ]
+    staying = "Take those of the channels that stay, in the order that they have."
+    flat = "Take the columns of the channels that stay; the flatten writes all of channel 0 first."
     steps = [
-        (0, "weight", w1[keep1], _slips(w1, keep1, "filters")),
-        (0, "bias", first[1][keep1], _slips(first[1], keep1, "biases")),
-        (3, "weight", w2[keep2][:, keep1], of_second),
-        (3, "bias", second[1][keep2], _slips(second[1], keep2, "biases")),
-        (7, "weight", w3[:, columns], of_linear),
-        (7, "bias", linear[1], []),
+        (0, "weight", w1[keep1], _slips(w1, keep1, "filters"), staying),
+        (0, "bias", first[1][keep1], _slips(first[1], keep1, "biases"), staying),
+        (3, "weight", w2[keep2][:, keep1], of_second, staying),
+        (3, "bias", second[1][keep2], _slips(second[1], keep2, "biases"), staying),
+        (7, "weight", w3[:, columns], of_linear, flat),
+        (7, "bias", linear[1], [], "It loses no outputs, so its bias stays as it was."),
     ]
     names = {
         0: "step 1 of 4: the first convolution",
         3: "step 2 of 4: the second convolution",
         7: "step 3 of 4: the linear layer",
     }
-    for place, what, wanted, slips in steps:
+    for place, what, wanted, slips, advice in steps:
         value = getattr(small[place], what)
-        if problem := _slip_behind(value, wanted, slips, what):
+        if problem := _slip_behind(value, wanted, slips, what, advice):
             return f"{names[place]} {problem}"
         if value.data_ptr() == getattr(given[place], what).data_ptr():
             return f"{names[place]} shares its {what} with `network`, so training one would change the other. Clone it."
@@ -142,18 +174,17 @@ def _wrong_tensor(small: nn.Sequential, given: nn.Sequential, keep1: Tensor, kee
 
 def _slips(values: Tensor, keep: Tensor, what: str) -> list[tuple[Tensor, str]]:
     """What may have been made of ``values``, one a channel in their first dimension, in place of ``values[keep]``."""
-    silent = values.clone()
-    silent[~keep] = 0
     return [
         (values, f"still has all its {what}."),
         (values[~keep], f"has the {what} that go. True means that a channel stays."),
         (values[: int(keep.sum())], f"has as many {what} as should stay, but the first ones."),
-        (silent, f"has all its {what}, some of them zero. Cut those out."),
     ]
 
 
-def _slip_behind(value: Tensor | None, wanted: Tensor, slips: list[tuple[Tensor, str]], what: str) -> str | None:
-    """Which of the ``slips`` led to ``value``; None if it is as ``wanted``."""
+def _slip_behind(
+    value: Tensor | None, wanted: Tensor, slips: list[tuple[Tensor, str]], what: str, advice: str
+) -> str | None:
+    """Which of the ``slips`` led to ``value``, or else in what it differs, and ``advice``; None if it is as ``wanted``."""
     if value is None:
         return f"has lost its {what}."
     if value.shape == wanted.shape and value.equal(wanted):
@@ -161,9 +192,21 @@ def _slip_behind(value: Tensor | None, wanted: Tensor, slips: list[tuple[Tensor,
     for other, message in slips:
         if value.shape == other.shape and value.equal(other):
             return message
+    if _without_zeros(value).equal(wanted):
+        return f"still has channels that go in its {what}, as zeros. Cut them out."
     if value.shape != wanted.shape:
-        return f"has a {what} of the shape {tuple(value.shape)}; it should be {tuple(wanted.shape)}."
-    return f"has a {what} of the right shape, but its numbers are not those of the channels that stay."
+        return f"has a {what} of the shape {tuple(value.shape)}; it should be {tuple(wanted.shape)}. {advice}"
+    if value.flatten().sort().values.equal(wanted.flatten().sort().values):
+        return f"has the right numbers in its {what}, but in another order. {advice}"
+    return f"has a {what} of the right shape, but with other numbers. {advice}"
+
+
+def _without_zeros(values: Tensor) -> Tensor:
+    """``values`` without those slices, along each dimension, that hold nothing but zeros."""
+    for dim in range(values.ndim):
+        used = values.unsqueeze(-1).movedim(dim, 0).flatten(1).any(dim=1)
+        values = values.index_select(dim, used.nonzero().flatten())
+    return values
 
 
 def _wrong_answers(small: nn.Sequential, given: nn.Sequential, keep: dict[int, Tensor], images: Tensor) -> str | None:
@@ -222,5 +265,10 @@ def overall_speedup(answer) -> Verdict:
     if close(1 / 0.85):
         return wrong("you make the rest 4 times as fast. It is the layer with 80 % of the time.")
     if close(1.25):
-        return wrong("that would be so if the rest took no time and the layer as long as before.")
+        return wrong(
+            "that would be so if the rest took no time and the layer as long as before, or if the layer lost only a quarter "
+            "of its time. 4 times as fast means that a quarter is left."
+        )
+    if close(1 / 0.36):
+        return wrong("4 times as fast means a quarter of the time, not a fifth.")
     return wrong("the time before is 1. Now the layer takes 0.8 / 4, and the rest takes 0.2 as before. Divide 1 by the sum.")

@@ -1,6 +1,7 @@
 """What the checks of lesson 07 answer."""
 
 import copy
+from functools import partial
 
 import torch
 from answering import verdict_test
@@ -15,6 +16,7 @@ def removed(
     keep2,
     *,
     filters=lambda values, keep: values[keep],
+    filters2=lambda values, keep: values[keep],
     inputs=lambda values, keep: values[:, keep],
     columns=lambda keep, positions: keep.repeat_interleave(positions),
     say=True,
@@ -25,9 +27,9 @@ def removed(
     stays = columns(keep2, linear.in_features // len(keep2))
     first.weight = nn.Parameter(filters(first.weight, keep1))
     first.bias = nn.Parameter(filters(first.bias, keep1))
-    second.weight = nn.Parameter(inputs(second.weight[keep2], keep1))
+    second.weight = nn.Parameter(inputs(filters2(second.weight, keep2), keep1))
     second.bias = nn.Parameter(second.bias[keep2])
-    linear.weight = nn.Parameter(linear.weight[:, stays])
+    linear.weight = nn.Parameter(stays(linear.weight) if callable(stays) else linear.weight[:, stays])
     if say:
         first.out_channels = second.in_channels = int(keep1.sum())
         second.out_channels, linear.in_features = int(keep2.sum()), linear.weight.shape[1]
@@ -54,6 +56,14 @@ def silent(values, keep):
     return values
 
 
+def silent_columns(keep, positions):
+    return lambda weight: silent(weight.T, keep.repeat_interleave(positions)).T
+
+
+def position_by_position(keep, positions):
+    return torch.arange(len(keep) * positions).view(-1, positions)[keep].T.flatten()
+
+
 def first_columns(keep, positions):
     return torch.arange(len(keep) * positions) < keep.sum() * positions
 
@@ -68,6 +78,21 @@ def in_place(network, keep1, keep2):
     with torch.no_grad():
         network[0].weight[~keep1] = 0
     return copy.deepcopy(network)
+
+
+def loaded_into_a_copy(network, keep1, keep2, *, prefix=""):
+    small = copy.deepcopy(network)
+    cut = removed(network, keep1, keep2).state_dict()
+    small.load_state_dict({prefix + name: values for name, values in cut.items()})
+    return small
+
+
+def filters_and_inputs_at_once(network, keep1, keep2):
+    return network[3].weight[keep2, keep1]
+
+
+def masks_mixed_up(network, keep1, keep2):
+    return network[3].weight[keep1]
 
 
 def built_anew(network, keep1, keep2):
@@ -94,21 +119,31 @@ def no_bias(small, network):
     small[3].bias = None
 
 
-def other_numbers(small, network):
-    small[7].bias = nn.Parameter(small[7].bias + 1)
+def new_bias(small, network):
+    small[7].bias = nn.Parameter(torch.zeros(10))
+
+
+def shorter_bias(small, network):
+    small[7].bias = nn.Parameter(small[7].bias[:3])
+
+
+def as_float64(small, network):
+    small.double()
 
 
 CASES = [
     (checks.params_of_cut_conv, 3216, True, "a sixteenth"),
     (checks.params_of_cut_conv, torch.tensor(3216), True, "a sixteenth"),
     (checks.params_of_cut_conv, 3200, False, "also has a bias"),
-    (checks.params_of_cut_conv, 16 * 32 * 25 + 16, False, "inputs are not cut"),
+    (checks.params_of_cut_conv, 16 * 32 * 25 + 16, False, "one side only"),
     (checks.params_of_cut_conv, 64 * 8 * 25 + 64, False, "outputs are not cut"),
     (checks.params_of_cut_conv, 12_800, False, "one side only"),
     (checks.params_of_cut_conv, 64 * 32 * 25 + 64, False, "conv2 before"),
     (checks.params_of_cut_conv, 51_200, False, "conv2 before"),
     (checks.params_of_cut_conv, 51_264 / 16, False, "right for the weights"),
     (checks.params_of_cut_conv, 3200 + 8, False, "Of the biases"),
+    (checks.params_of_cut_conv, 3200 + 16 + 8, False, "Of the biases"),
+    (checks.params_of_cut_conv, 3200 + 32, False, "Of the biases"),
     (checks.params_of_cut_conv, 3200 + 64, False, "Of the biases"),
     (checks.params_of_cut_conv, 416, False, "inputs are missing"),
     (checks.params_of_cut_conv, 400, False, "inputs are missing"),
@@ -142,7 +177,8 @@ CASES = [
     (checks.overall_speedup, 1.5, False, "over the old speed"),
     (checks.overall_speedup, 250, False, "in percent"),
     (checks.overall_speedup, 1.18, False, "you make the rest"),
-    (checks.overall_speedup, 1.25, False, "the rest took no time"),
+    (checks.overall_speedup, 1.25, False, "means that a quarter is left"),
+    (checks.overall_speedup, 2.78, False, "not a fifth"),
     (checks.overall_speedup, 7, False, "Divide 1 by the sum"),
     (checks.overall_speedup, {"speed-up": 2.5}, False, "one number, and this is a dict"),
     (checks.removal_by_hand, removed, True, "what `ap.remove` does"),
@@ -167,7 +203,17 @@ CASES = [
         False,
         "as many filters as should stay",
     ),
-    (checks.removal_by_hand, with_slip(filters=silent), False, "some of them zero"),
+    (checks.removal_by_hand, with_slip(filters=silent), False, "step 1 of 4: the first convolution still has channels"),
+    (checks.removal_by_hand, with_slip(filters2=silent), False, "step 2 of 4: the second convolution still has channels"),
+    (checks.removal_by_hand, with_slip(columns=silent_columns), False, "step 3 of 4: the linear layer still has channels"),
+    (checks.removal_by_hand, with_slip(columns=position_by_position), False, "in another order. Take the columns of"),
+    (checks.removal_by_hand, loaded_into_a_copy, False, "for Sequential. The numbers are cut, but the layers"),
+    (checks.removal_by_hand, partial(loaded_into_a_copy, prefix="conv"), False, "all six are needed"),
+    (checks.removal_by_hand, filters_and_inputs_at_once, False, "Cut one side after the other"),
+    (checks.removal_by_hand, masks_mixed_up, False, "`keep1` fits the filters of the first"),
+    (checks.removal_by_hand, with_slip(columns=lambda keep, positions: keep), False, "as many entries as the layer has"),
+    (checks.removal_by_hand, afterwards(shorter_bias), False, "of the shape (3,); it should be (10,). It loses no outputs"),
+    (checks.removal_by_hand, afterwards(as_float64), False, "of another type, torch.float64"),
     (
         checks.removal_by_hand,
         with_slip(filters=lambda values, keep: values[keep] if values.ndim > 1 else values),
@@ -178,7 +224,13 @@ CASES = [
         checks.removal_by_hand,
         with_slip(filters=lambda values, keep: values[keep].flip(0)),
         False,
-        "not those of the channels that stay",
+        "the right numbers in its weight, but in another order",
+    ),
+    (
+        checks.removal_by_hand,
+        with_slip(filters=lambda values, keep: torch.ones_like(values[keep])),
+        False,
+        "the right shape, but with other numbers. Take those of the channels that stay",
     ),
     (checks.removal_by_hand, with_slip(inputs=lambda values, keep: values), False, "still read all channels"),
     (
@@ -226,9 +278,9 @@ CASES = [
     (checks.removal_by_hand, afterwards(no_bias), False, "the second convolution has lost its bias"),
     (
         checks.removal_by_hand,
-        afterwards(other_numbers),
+        afterwards(new_bias),
         False,
-        "step 3 of 4: the linear layer has a bias of the right shape",
+        "the linear layer has a bias of the right shape, but with other numbers. It loses no outputs",
     ),
     (checks.removal_by_hand, afterwards(lambda small, network: small[:7]), False, "Conv2d, ReLU, MaxPool2d, Flatten."),
     (
@@ -252,7 +304,7 @@ CASES = [
     (checks.removal_by_hand, lambda network, keep1, keep2: None, False, "returns nothing"),
     (checks.removal_by_hand, lambda network, keep1, keep2: ..., None, "three dots"),
     (checks.removal_by_hand, lambda network: network, False, "stops with TypeError"),
-    (checks.removal_by_hand, nn.Identity(), False, "stops with TypeError"),
+    (checks.removal_by_hand, nn.Sequential(nn.ReLU()), False, "without brackets; this is a Sequential"),
     (checks.removal_by_hand, 3, False, "this is an int"),
 ]
 
