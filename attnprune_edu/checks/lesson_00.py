@@ -367,5 +367,5 @@ def six_steps(function) -> Verdict:
         if isinstance(parts["tuned"], nn.Module) and parts["tuned"] is parts["masked"]:
             return wrong("`masked` and `tuned` are one and the same network. Train a copy: `copy.deepcopy(masked)`.")
         if problem := first_problem(parts, STEPS, case):
-            return wrong(problem)
+            return problem
     return right("all six steps. `ap` does the same for any network that it can follow.")

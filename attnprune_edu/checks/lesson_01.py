@@ -278,5 +278,5 @@ def magnitude_pruner(function) -> Verdict:
         if not all(value.equal(before[name]) for name, value in case.network.state_dict().items()):
             return wrong("your function changes the network that it is given. Change a copy: `copy.deepcopy(network)`.")
         if problem := first_problem(parts, STEPS, case):
-            return wrong(where + problem)
+            return wrong(where + problem.message, problem.share)
     return right("that is what the field calls global magnitude pruning. It holds for any network.")

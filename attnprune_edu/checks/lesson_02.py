@@ -1,5 +1,6 @@
 """Checks of lesson 02, the attention formula."""
 
+import functools
 import math
 
 import torch
@@ -13,96 +14,118 @@ HIDDEN = ("conv1", "conv2", "fc1")
 
 
 @exercise
-def score_by_hand(answer) -> Verdict:
-    """What is the printed score of a row with the weights ln 1 and ln 4?"""
-    answer = number_of(answer)
-    heavy = math.log(4)
+def score_by_hand(answer, *, light: int = 1, heavy: int = 4) -> Verdict:
+    """What is the printed score of a row with the weights ln ``light`` and ln ``heavy``?"""
+    answer, low, high, total = number_of(answer), math.log(light), math.log(heavy), light + heavy
+    score = (light * low + heavy * high) / total
     close = close_to(answer, 0.0015)
-    if close(0.8 * heavy):
-        return right("four fifths of the attention go to the larger weight, so the score is close to it, but below.")
-    if close(heavy / 2):
+    if close(score):
+        return right(
+            f"{heavy} of {total} parts of the attention go to the larger weight, so the score is close to it, but below."
+        )
+    if close((low + high) / 2):
         return wrong("that is the plain mean. The larger weight gets more attention than the smaller one.")
-    if close(heavy):
+    if close(high):
         return wrong("that is the largest weight. It does not get all of the attention.")
-    if close(4 * heavy):
+    if close(score * total):
         return wrong("you multiplied by e^w without dividing by the sum. No score can be above the largest weight.")
-    if close(2 * heavy):
-        return wrong("you divided e^w by the number of weights, 2. Divide by the sum of e^w, which is 5.")
-    if close(0.2 * heavy):
-        return wrong("you gave the shares to the wrong weights: the larger weight gets 4 of 5.")
-    if close(0.8) or close(0.2):
+    if close(score * total / 2):
+        return wrong(f"you divided e^w by the number of weights, 2. Divide by the sum of e^w, which is {total}.")
+    if close((heavy * low + light * high) / total):
+        return wrong(f"you gave the shares to the wrong weights: the larger weight gets {heavy} of {total}.")
+    if close(heavy / total) or close(light / total):
         return wrong("that is a share of attention. The score is the sum of attention times weight.")
-    if close(0.2 + 0.8):
+    if close(1):
         return wrong("that is the sum of the attention, which is 1 in every row. Multiply it with the weights first.")
-    if close(0.2 * 1 + 0.8 * 4):
-        return wrong("you multiplied the attention with e^w. The score multiplies it with w: with 0 and with 1.386.")
-    if close(0.8 * 4):
-        return wrong("you used e^w = 4 as the weight; the weight is 1.386.")
-    if abs(answer - round(0.8 * heavy, 1)) < 1e-6:
+    if close((light**2 + heavy**2) / total):
+        return wrong(
+            f"you multiplied the attention with e^w. The score multiplies it with w: with {low:.3g} and with {high:.3f}."
+        )
+    if close(heavy**2 / total):
+        return wrong(f"you used e^w = {heavy} as the weight; the weight is {high:.3f}.")
+    if abs(answer - round(score, 1)) < 1e-6:
         return wrong("nearly: give three decimals.")
-    if abs(answer - 0.8 * heavy) < 0.02:
-        return wrong("close, but not by rounding: recompute 4/5 · 1.386.")
-    return wrong("e^w is 1 and 4, so the attention is 1/5 and 4/5. Then add up attention times weight.")
+    if abs(answer - score) < 0.02:
+        return wrong(f"close, but not by rounding: recompute {light}/{total} · {low:.3g} + {heavy}/{total} · {high:.3f}.")
+    return wrong(
+        f"e^w is {light} and {heavy}, so the attention is {light}/{total} and {heavy}/{total}. Add up share times weight."
+    )
 
 
 @exercise
-def two_temperatures(answer) -> Verdict:
-    """Which of the filters A (four times 0.5) and B (0, 0, 0, 1.2) is ahead at a high, and at a low temperature?"""
+def two_temperatures(answer, *, filters: tuple[tuple[float, ...], ...] = ((0.5, 0.5, 0.5, 0.5), (0, 0, 0, 1.2))) -> Verdict:
+    """Which of the ``filters``, A, B …, has the highest score at a very high, and which at a very low temperature?"""
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         form = " of another form" if isinstance(answer, tuple | list) else ""
         return wrong(f'the answer is two letters in brackets, such as ("A", "A"), and this is {a_kind(answer)}{form}.')
     if any(letter is ... for letter in answer):
         return NOT_TRIED
-    letters = tuple(str(letter).strip().upper() for letter in answer)
-    if letters == ("A", "B"):
+    names = "ABCDEFGH"[: len(filters)]
+    given = tuple(str(letter).strip().upper() for letter in answer)
+    if not all(letter and letter in names for letter in given):
+        letters = " or ".join(names) if len(names) == 2 else f"each from {names[0]} to {names[-1]}"
+        return wrong(f'answer with two letters, {letters}, such as ("A", "A"): first the high temperature, then the low.')
+    means = {name: sum(map(abs, values)) / len(values) for name, values in zip(names, filters, strict=True)}
+    largest = {name: max(map(abs, values)) for name, values in zip(names, filters, strict=True)}
+    high, low = (max(scores, key=scores.__getitem__) for scores in (means, largest))
+    if given == (high, low):
         return right("the mean prefers many middling weights, the maximum one large weight.")
-    if letters == ("B", "A"):
+    if given == (low, high):
         return wrong("the other way round: a high temperature makes the attention equal, so that the mean counts.")
-    if letters == ("B", "B"):
-        return wrong("low, yes. At a high temperature the score is the mean of the sizes: 0.5 for A, and for B?")
-    if letters == ("A", "A"):
-        return wrong("high, yes. At a low temperature the score is the maximum of the sizes: 0.5 for A, and for B?")
-    return wrong('answer with two letters, such as ("A", "A"): first for the high temperature, then for the low one.')
+    if given[0] != high:
+        start = "low, yes. At" if given[1] == low else "at"
+        picked = given[0]
+        return wrong(
+            f"{start} a high temperature the score is the mean of the sizes: {means[picked]:.3g} for {picked}; higher?"
+        )
+    picked = given[1]
+    return wrong(
+        "high, yes. At a low temperature the score is the maximum of the sizes: "
+        f"{largest[picked]:.3g} for {picked}. Is none higher?"
+    )
 
 
 @exercise
-def attention_importance(function) -> Verdict:
-    """A function (network, temperature) → {hidden layer of an ``ArticleNet``: Σ α·|w| of each channel}.
+def attention_importance(function, *, power: float = 1, multiple: float = 1) -> Verdict:
+    """A function (network, temperature) → {hidden layer of an ``ArticleNet``: Σ α·|w|ᵖ of each channel}.
 
-    α = softmax(|w| / temperature). Layers may be missing at first: those that are there are looked at.
+    α = softmax(|w|ᵖ / (``multiple`` · temperature)), p is the ``power``. Layers may be missing at first: those that are
+    there are looked at.
     """
-    torch.manual_seed(0)
     network = ArticleNet(conv_channels=(4, 6), hidden=5, image_size=16)
-    for name in HIDDEN:
+    weights = {name: network.get_submodule(name).weight.data for name in HIDDEN}
+    for weight in weights.values():
+        weight /= weight.abs().max()  # so that every power of them and every temperature below tells the formulas apart
         # The last row is weak, so that the largest size of the layer would be too much to take away from its exponents,
         # and negative, so that the sign of a printed score shows.
-        last = network.get_submodule(name).weight.data[-1]
-        last.copy_(-0.1 * last.abs())
-    scores = _importance_from(function, network, temperature := 0.05)
+        weight[-1] = -0.1 * weight[-1].abs()
+    signed = {name: (weight.sign() * weight.abs() ** power).double() for name, weight in weights.items()}
+    warm, cold = 0.2, 0.001  # e^(1/0.001) is larger than any number
+    scores = _importance_from(function, network, handed := warm / multiple)
     for name, values in scores.items():
-        weight = network.get_submodule(name).weight.detach().double()
-        if not _equal(values, attention_scores(weight, temperature)):
-            return wrong(f"{name}: {_slip(weight, values, temperature)}")
+        if not _equal(values, attention_scores(signed[name], warm)):
+            return wrong(f"{name}: {_slip(signed[name], values, warm, handed)}")
     if missing := [name for name in HIDDEN if name not in scores]:
         done = f"right for {listed(list(scores))}. " if scores else ""
-        return wrong(f"{done}Still missing: {listed(missing)}.")
-    for name, values in _importance_from(function, network, temperature := 0.0005).items():
-        weight = network.get_submodule(name).weight.detach().double()
-        strongest = weight.flatten(1).abs().amax(dim=1).argmax()
+        return wrong(f"{done}Still missing: {listed(missing)}.", len(scores) / (len(HIDDEN) + 1))
+    right_above = f"right at a temperature of {handed:.3g}, but at {cold / multiple:.3g}"
+    nearly = functools.partial(wrong, share=len(HIDDEN) / (len(HIDDEN) + 1))
+    for name, values in _importance_from(function, network, cold / multiple).items():
+        strongest = signed[name].flatten(1).abs().amax(dim=1).argmax()
         if not torch.isfinite(values[strongest]):
-            return wrong(
-                f"right at a temperature of 0.05, but at {temperature} e^(|w|/τ) is infinite in {name}. Take the largest "
-                "size of a row away from all of them before e^: it does not change the shares."
+            return nearly(
+                f"{right_above} e^(|w|/τ) is infinite in {name}. Take the largest size of a row away from all of them "
+                "before e^: it does not change the shares."
             )
         if not torch.isfinite(values).all():
-            return wrong(
-                f"right at a temperature of 0.05, but at {temperature} in {name}: a row whose largest size is far below "
-                "that of the layer gets 0/0. Take away the largest of each *row* (`amax(dim=1, keepdim=True)`)."
+            return nearly(
+                f"{right_above} in {name}: a row whose largest size is far below that of the layer gets 0/0. Take away the "
+                "largest of each *row* (`amax(dim=1, keepdim=True)`)."
             )
-        if not _equal(values, attention_scores(weight, temperature)):
-            return wrong(
-                f"right at a temperature of 0.05, but at {temperature} {name} has other scores than it should. Cutting off "
-                "e^ or its infinity (`clamp`, `nan_to_num`) changes the shares; subtract the largest size of each row."
+        if not _equal(values, attention_scores(signed[name], cold)):
+            return nearly(
+                f"{right_above} {name} has other scores than it should. Cutting off e^ or its infinity (`clamp`, "
+                "`nan_to_num`) changes the shares; subtract the largest size of each row."
             )
     return right("this is what `ap.importance` does. The next cell compares the two on the real network.")
 
@@ -144,8 +167,8 @@ def _equal(values: Tensor, expected: Tensor) -> bool:
     return values.shape == expected.shape and torch.allclose(values, expected, atol=1e-5)
 
 
-def _slip(weight: Tensor, values: Tensor, temperature: float) -> str:
-    """What most likely led to the wrong ``values`` of a layer."""
+def _slip(weight: Tensor, values: Tensor, temperature: float, handed: float) -> str:
+    """What most likely led to the wrong ``values`` of a layer, by a ``temperature`` made of the one that was ``handed``."""
     signed = weight.flatten(1)  # (channels, weights of a channel)
     sizes = signed.abs()
     scaled = sizes / temperature
@@ -157,6 +180,7 @@ def _slip(weight: Tensor, values: Tensor, temperature: float) -> str:
     )
     late = "A size taken at the end comes too late."
     slips = [
+        (((sizes / handed).softmax(1) * sizes).sum(1), "your version divides by a multiple of the temperature."),
         ((signed_alpha * signed).sum(1), "that is the printed formula. Use the sizes |w| in both places."),
         ((signed_alpha * signed).sum(1).abs(), f"that is the printed formula. Use the sizes |w| in both places. {late}"),
         ((alpha * signed).sum(1), "the attention uses sizes, but you multiply it with the signed weights."),
@@ -190,6 +214,10 @@ def _slip(weight: Tensor, values: Tensor, temperature: float) -> str:
         (sizes.amax(1), "that is the largest size of each row. The other weights count as well."),
         ((alpha * sizes).mean(1), "you take the mean of attention times size; the attention sums to 1 already, so add up."),
         ((alpha * sizes).sum(0), "you add up the columns. One score for each row: sum over dim=1."),
+        (
+            (alpha * sizes).sum(1) / (alpha * sizes).sum(),
+            "did you normalise the scores at the end? Return them as they are.",
+        ),
         ((alpha * sizes).sum(), "you add up the whole layer. One score for each row: sum over dim=1."),
         (alpha, "that is the attention. Multiply it with the sizes and add up each row."),
         (alpha.sum(1), "that is the sum of the attention, which is 1 in every row. Multiply it with the sizes first."),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor, nn
 
-from .verdict import NOT_TRIED, Answered, a_kind, a_kind_of_many, listed, returned_by, wrong
+from .verdict import NOT_TRIED, Answered, Verdict, a_kind, a_kind_of_many, listed, returned_by, wrong, wrong_step
 
 
 def step_by_step(function: Callable, names: Iterable[str], *inputs) -> dict[str, object]:
@@ -21,18 +21,17 @@ def step_by_step(function: Callable, names: Iterable[str], *inputs) -> dict[str,
     return dict(zip(names, result, strict=True))
 
 
-def first_problem(parts: dict[str, object], steps: dict[str, Callable[..., str | None]], case) -> str | None:
-    """What is amiss with the first of ``parts`` that is still ``...`` or not right; None if all are right.
+def first_problem(parts: dict[str, object], steps: dict[str, Callable[..., str | None]], case) -> Verdict | None:
+    """The verdict on the first of ``parts`` that is still ``...`` or not right; None if all are right.
 
     ``steps``: {name of a part: a function that says what is amiss with it, or None}, in the order of the exercise. It gets
     the part, all ``parts``, of which those before are right, and the ``case`` that the reader's function was given.
     """
     for number, (name, problem_of) in enumerate(steps.items(), start=1):
-        place = f"step {number} of {len(steps)}, `{name}`"
         if parts[name] is ...:
-            return f"{place}, is next: it still holds the three dots."
+            return wrong_step(number, len(steps), f", `{name}`, is next: it still holds the three dots.")
         if problem := problem_of(parts[name], parts, case):
-            return f"{place}: {problem}"
+            return wrong_step(number, len(steps), f", `{name}`: {problem}")
     return None
 
 

@@ -10,10 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Verdict:
-    """``solved`` is True, False, or None for "not tried yet"; ``message`` is one line for the reader."""
+    """``solved`` is True, False, or None for "not tried yet"; ``message`` is one line for the reader.
+
+    ``share``: of the points that the answer earns as coursework, 0–1; more than 0 where some of several steps are right.
+    """
 
     solved: bool | None
     message: str
+    share: float = 0.0
 
     def __repr__(self) -> str:
         """What the notebook shows."""
@@ -24,12 +28,17 @@ class Verdict:
 
 def right(message: str) -> Verdict:
     """A right answer, and one thing more that is worth knowing."""
-    return Verdict(True, message)
+    return Verdict(True, message, 1.0)
 
 
-def wrong(message: str) -> Verdict:
-    """A wrong answer, and the misconception behind it."""
-    return Verdict(False, message)
+def wrong(message: str, share: float = 0.0) -> Verdict:
+    """A wrong answer, and the misconception behind it; a ``share`` of it may be right."""
+    return Verdict(False, message, share)
+
+
+def wrong_step(number: int, steps: int, problem: str) -> Verdict:
+    """An answer in several ``steps`` of which the one with this ``number``, from 1, is not right; those before are."""
+    return wrong(f"step {number} of {steps}{problem}", (number - 1) / steps)
 
 
 NOT_TRIED = Verdict(None, "put your answer in the place of the three dots and run the cell again.")
@@ -44,10 +53,14 @@ class Answered(Exception):  # noqa: N818, a way out and not an error
 
 
 def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
-    """Make a function a check: the answer ``...`` is not tried yet, and an answer of a strange type raises nothing."""
+    """Make a function a check: the answer ``...`` is not tried yet, and an answer of a strange type raises nothing.
+
+    What else the function takes is what the exercise gives, with the lesson's numbers as its default; coursework gives every
+    student others. The inputs that it tries a reader's function with are drawn by ``torch`` alone, from the ``seed``.
+    """
 
     @functools.wraps(check)
-    def checked(answer) -> Verdict:
+    def checked(answer, *, seed: int = 0, **given) -> Verdict:
         if answer is ...:
             return NOT_TRIED
         if isinstance(answer, str):
@@ -58,7 +71,8 @@ def exercise(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
             return wrong("this is a number in quotes, which makes it a text. Remove the quotes.")
         try:
             with torch.random.fork_rng():  # what the reader draws later does not depend on the check
-                return check(answer)
+                torch.manual_seed(seed)
+                return check(answer, **given)
         except Answered as end:
             return end.verdict
         except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError, OverflowError) as error:
@@ -76,6 +90,8 @@ def require_keep(answer) -> None:
 
 def number_of(answer) -> float:
     """The one number that ``answer`` is. Anything else ends the check with what came."""
+    if isinstance(answer, bool):
+        raise Answered(wrong(f"the answer is one number, and this is {answer}."))
     try:
         return float(answer)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -91,7 +107,7 @@ def returned_by(function: Callable, *inputs):
         raise Answered(wrong(f"hand over the function itself, without brackets; this is {a_kind(function)}."))
     copies = [value.clone() if isinstance(value, Tensor) else value for value in inputs]
     try:
-        result = function(*copies)
+        result = function(*copies)  # a grader hands over one that asks the student's function elsewhere
     except Exception as error:  # whatever the reader's code may raise
         power = ". In Python a power is written with `**`" if "for ^:" in str(error) else ""
         raise Answered(wrong(f"your function stops with {type(error).__name__}: {first_line(error)}{power}")) from error
@@ -136,7 +152,9 @@ def listed(names: Sequence[str]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first."""
+    """What an error says first. One from a grader's sandbox may tell the inputs, which are secret, so it is ``untold``."""
+    if getattr(error, "untold", False):
+        return "with inputs that the notebook does not show"
     return str(error).split("\n")[0].removesuffix(", but expected one of:")  # torch lists what it would take below
 
 

@@ -112,7 +112,7 @@ WRONG_FORMULAS = [
     (lambda s, t, w, x: score(s, t, w, x).tolist(), "this is a list; it should be a tensor"),
     (lambda s, t, w, x: None, "this is None; it should be a tensor"),
     (lambda s, t, w, x: score(s, t, w, x) > 0, "these are torch.bool"),
-    (overflowing, "at 0.0005 e^(|w|/τ) is infinite"),
+    (overflowing, "at 0.001 e^(|w|/τ) is infinite"),
     (lambda s, t, w, x: score(s, max(t, 0.01), w, x), "has other scores than it should"),
     (lambda s, t, w, x: score((s / t).clamp(max=80) * t, t, w, x), "`clamp`, `nan_to_num`"),
     (lambda s, t, w, x: overflowing(s, t, w, x).nan_to_num(), "`clamp`, `nan_to_num`"),

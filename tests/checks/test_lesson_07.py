@@ -132,6 +132,7 @@ def as_float64(small, network):
 
 
 CASES = [
+    (checks.overall_speedup, True, False, "one number, and this is True"),
     (checks.params_of_cut_conv, 3216, True, "a sixteenth"),
     (checks.params_of_cut_conv, torch.tensor(3216), True, "a sixteenth"),
     (checks.params_of_cut_conv, 3200, False, "also has a bias"),

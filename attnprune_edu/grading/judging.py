@@ -1,0 +1,20 @@
+"""What an answer is worth: the lesson's own check, with the student's own numbers and inputs that nobody has seen."""
+
+from .. import checks
+from ..checks.verdict import Verdict, wrong
+from ..coursework import Exercise, stream
+
+
+def judge(exercise: Exercise, student: str, answer, key: bytes) -> Verdict:
+    """The verdict on a student's ``answer``: a plain value, or a function, which may be one that asks a sandbox.
+
+    ``key``: the secret of the course, of which the inputs for functions are made.
+    """
+    check = getattr(checks, exercise.check)
+    given = exercise.given(stream(student, exercise.check))
+    seed = int(stream(student, exercise.check, key).random() * 2**53)
+    verdict = check(answer, seed=seed, **given)
+    if verdict.solved is False and check(answer, seed=seed).solved:
+        mine = "your version is another" if exercise.added else "yours are others"
+        return wrong(f"that is the answer to the lesson's own {'exercise' if exercise.added else 'numbers'}; {mine}.")
+    return verdict

@@ -1,0 +1,95 @@
+"""Both directions, for hundreds of students: the solution earns everything; a copied answer and every slip earn nothing."""
+
+import copy
+import re
+from collections import Counter
+from importlib import import_module
+
+import pytest
+import torch
+from conftest import ROOT
+
+import attnprune_edu as ap
+from attnprune_edu import checks
+from attnprune_edu.checks.verdict import Verdict
+from attnprune_edu.coursework import LESSONS, exercises_of, stream
+from attnprune_edu.grading.judging import judge
+from attnprune_edu.grading.solutions import solution_of
+
+KEY = b"a key for these tests, 32 bytes."
+EXERCISES = [pytest.param(lesson, exercise, id=exercise.check) for lesson in LESSONS for exercise in exercises_of(lesson)]
+FOLDED = re.compile(r"<summary>Solution</summary>\n\n(.*?)</details>", re.DOTALL)
+# A function's answers are tried out, and some of them train a network: fewer students here, all of them in `make proofs`.
+FEW, MANY = 12, 500
+
+
+def students_for(exercise, count=None):
+    function = not exercise.answer.startswith("answer")
+    return [f"s{number:04d}" for number in range(count or (FEW if function else MANY))]
+
+
+def answer_by(code, exercise, student):
+    """What ``code`` leaves in the variable of the exercise, where the student's own variables are defined."""
+    there = {"torch": torch, "ap": ap, "copy": copy}
+    if exercise.variables:
+        there |= exercise.variables(**exercise.given(stream(student, exercise.check)))
+    exec(code, there)
+    return there[exercise.answer]
+
+
+def share(exercise, student, answer):
+    return judge(exercise, student, answer, KEY).share
+
+
+def published(lesson, exercise):
+    """The solution that stands folded in the lesson; all exercises before it may be needed."""
+    text = next((ROOT / "lessons").glob(f"{lesson}_*.md")).read_text(encoding="utf-8")
+    there = {"torch": torch, "ap": ap, "copy": copy}
+    for part in text.split("### Exercise")[1:]:
+        solution = FOLDED.search(part)[1]
+        code = re.search(r"```\n(.*?)```", solution, re.DOTALL) or re.search(r"`(answer_\d = [^`]+)`", solution)
+        exec(code[1], there)
+    return there[exercise.answer]
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_the_solution_earns_everything_and_a_copy_next_to_nothing(lesson, exercise):
+    students = students_for(exercise)
+    of_lesson = published(lesson, exercise)
+    copied, neighbours = [], []
+    for student, neighbour in zip(students, students[1:] + students[:1], strict=True):
+        answer = answer_by(solution_of(lesson, exercise, student), exercise, student)
+        verdict = judge(exercise, student, answer, KEY)
+        assert verdict.solved and verdict.share == 1, (student, verdict)
+        neighbours.append(share(exercise, neighbour, answer))
+        copied.append(share(exercise, student, of_lesson))
+    assert sum(copied) / len(students) <= 0.05 and sum(neighbours) / len(students) <= max(0.05, 1 / len(students))
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_the_blank_is_not_tried_yet(lesson, exercise):
+    assert judge(exercise, "s0001", ..., KEY) == Verdict(None, judge(exercise, "s0001", ..., KEY).message, 0.0)
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_every_slip_is_called_what_it_is_whatever_the_numbers(lesson, exercise):
+    """Each slip: what a student answers, of the student's own numbers, and what the verdict should say about it."""
+    slips = import_module(f"slips_{lesson}").SLIPS[exercise.check]
+    assert len(slips) >= 3
+    for slip, says in slips:
+        said = Counter()
+        for student in students_for(exercise, None if callable(slip) and not exercise.answer.startswith("answer") else 200):
+            verdict = judge(exercise, student, slip(**exercise.given(stream(student, exercise.check))), KEY)
+            assert verdict.share < 1 and not verdict.solved, (student, says, verdict)
+            said[says in verdict.message] += 1
+        # Two slips may lead to the same number by chance: then the other one is named.
+        assert said[True] >= 0.9 * said.total(), (says, said, verdict.message)
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+def test_the_lesson_itself_is_no_students_exercise(lesson, exercise):
+    defaults = getattr(checks, exercise.check).__wrapped__.__kwdefaults__
+    assert set(defaults) == set(exercise.given(stream("s0000", exercise.check)))
+    text = next((ROOT / "lessons").glob(f"{lesson}_*.md")).read_text(encoding="utf-8")
+    assert exercise.added or exercise.task(**defaults) in text
+    assert all(exercise.given(stream(student, exercise.check)) != defaults for student in students_for(exercise, 500))
