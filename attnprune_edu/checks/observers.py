@@ -6,10 +6,163 @@ So no observer knows what is right, and what it is given and returns can be sent
 and dictionaries of them; networks of torch's layers.
 """
 
+import copy
+import itertools
 from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from .verdict import a_kind
 
 
 def observe(observer: Callable, answer, *inputs):
     """What the ``observer`` sees of an ``answer`` with these ``inputs``, wherever the answer lives."""
     elsewhere = getattr(answer, "observed_by", None)  # a grader's answer, which asks the sandbox
     return elsewhere(observer, *inputs) if elsewhere else observer(answer, *inputs)
+
+
+def steps_of_training(answer, *inputs) -> tuple:
+    """What ``answer`` returns, what every optimiser found before each of its steps, and what in the result is masked.
+
+    What was found: the first weight that it trains, with its bias as one column more, (outputs, inputs + 1). What is masked:
+    the places in the result of networks of which a weight is no parameter, because a mask stands before it.
+    """
+    found: list[Tensor] = []
+
+    def note(optimizer, args, kwargs):
+        trained = [parameter.detach() for group in optimizer.param_groups for parameter in group["params"]]
+        weight, bias = (next((values for values in trained if values.ndim == ndim), None) for ndim in (2, 1))
+        if weight is not None and bias is not None and len(weight) == len(bias):
+            found.append(torch.cat([weight, bias[:, None]], dim=1))
+
+    hook = register_optimizer_step_pre_hook(note)
+    try:
+        result = answer(*inputs)
+    finally:
+        hook.remove()
+    parts = result if isinstance(result, tuple | list) else ()
+    return result, found, [place for place, part in enumerate(parts) if isinstance(part, nn.Module) and _is_masked(part)]
+
+
+def _is_masked(network: nn.Module) -> bool:
+    weights = [layer.weight for layer in network.modules() if hasattr(layer, "weight")]
+    return any(isinstance(weight, Tensor) and not isinstance(weight, nn.Parameter) for weight in weights)
+
+
+def _module_of(kind, conv: nn.Conv2d, keep: Tensor):
+    """What the reader's class makes of copies, so that whatever it does to them leaves the next trial alone."""
+    return kind(copy.deepcopy(conv), keep.clone())
+
+
+def kind_of_module(kind, conv: nn.Conv2d, keep: Tensor) -> dict:
+    """What the class ``kind`` makes of ``conv`` and ``keep``: whether it is a module, its kind, its parameters."""
+    made = _module_of(kind, conv, keep)
+    parameters = dict(made.named_parameters()) if isinstance(made, nn.Module) else {}
+    return {
+        "module": isinstance(made, nn.Module),
+        "kind": a_kind(made),
+        "parameters": list(parameters),
+        "trained": {name: value.detach() for name, value in parameters.items() if value.requires_grad},
+    }
+
+
+def outputs_of_module(kind, conv: nn.Conv2d, keep: Tensor, images: Tensor) -> dict:
+    """What the module makes of ``images``, and what ``conv`` and ``keep`` are afterwards."""
+    conv, keep = copy.deepcopy(conv), keep.clone()
+    outputs = kind(conv, keep)(images)
+    outputs = outputs.detach() if isinstance(outputs, Tensor) else outputs
+    return {"outputs": outputs, "conv": [value.detach() for value in conv.parameters()], "keep": keep}
+
+
+@torch.no_grad()
+def outputs_with_numbers(kind, conv: nn.Conv2d, keep: Tensor, images: Tensor, number: float, where: Tensor) -> dict:
+    """The outputs before and after the ``number`` is written into the filters and biases ``where`` (channels,) is True.
+
+    Only what is trained and has a shape of ``conv``'s is written to; "written" says whether there was anything.
+    """
+    module, written = _module_of(kind, conv, keep), False
+    before = module(images).clone()
+    for parameter in module.parameters():
+        if parameter.requires_grad and parameter.shape in (conv.weight.shape, conv.bias.shape):
+            parameter[where], written = number, True
+    return {"before": before, "after": module(images), "written": written}
+
+
+def outputs_after_training(kind, conv: nn.Conv2d, keep: Tensor, images: Tensor) -> dict | None:
+    """The outputs after three steps that pull the channels that stay towards 1; None where no gradient gets through."""
+    own = copy.deepcopy(conv)
+    module = kind(own, keep.clone())
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+    for _ in range(3):
+        outputs = module(images)
+        if not outputs.requires_grad:
+            return None
+        optimizer.zero_grad()
+        (torch.where(keep[:, None, None], outputs, 0.0) - 1).square().mean().backward()
+        optimizer.step()
+    return {
+        "outputs": module(images).detach(),
+        "conv": [value.detach() for value in own.parameters()],
+        "without gradient": [
+            name for name, value in module.named_parameters() if value.requires_grad and value.grad is None
+        ],
+    }
+
+
+def outputs_of_copy(kind, conv: nn.Conv2d, keep: Tensor, images: Tensor) -> dict[str, Tensor]:
+    """The outputs of the module and of its deep copy."""
+    module = _module_of(kind, conv, keep)
+    return {"module": module(images).detach(), "copy": copy.deepcopy(module)(images).detach()}
+
+
+def outputs_of_loaded(kind, conv: nn.Conv2d, keep: Tensor, images: Tensor) -> dict[str, Tensor]:
+    """The outputs of the module, and of one with other weights and the opposite mask that has loaded its ``state_dict``."""
+    module = _module_of(kind, conv, keep)
+    other = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding)
+    loaded = kind(other, ~keep)
+    loaded.load_state_dict(module.state_dict())
+    return {"module": module(images).detach(), "loaded": loaded(images).detach()}
+
+
+def result_beside_network(function: Callable, network: nn.Module, *inputs) -> tuple[object, bool, list[str]]:
+    """What a ``function`` of a ``network`` returns, whether that is the network itself, and the names of those of its
+    tensors that lie in the memory of the network's.
+    """
+    result = function(network, *inputs)
+    theirs = {values.untyped_storage().data_ptr() for values in network.state_dict().values()}
+    mine = result.state_dict() if isinstance(result, nn.Module) else {}
+    shared = [name for name, values in mine.items() if values.untyped_storage().data_ptr() in theirs]
+    return result, result is network, shared
+
+
+def _channels(keep: dict[str, Tensor]) -> int:
+    return sum(int(stays.sum()) for stays in keep.values())
+
+
+def _weights(keep: dict[str, Tensor]) -> int:
+    """The weights of linear layers, one behind the other, for 10 inputs."""
+    widths = [10, *(int(stays.sum()) for stays in keep.values())]
+    return sum(before * after for before, after in itertools.pairwise(widths))
+
+
+COSTS = {"channels": _channels, "weights": _weights}
+
+
+def budget_spent(function, importance: dict[str, Tensor], budget: float, unit: str) -> tuple[object, int, bool]:
+    """The ``keep`` of a function (importance, budget, cost), how often it asked for the cost, was importance changed?
+
+    ``unit``: in which of ``COSTS`` the budget is.
+    """
+    questions = 0
+
+    def cost(keep):
+        nonlocal questions
+        questions += 1
+        return COSTS[unit](keep)
+
+    given = {name: values.clone() for name, values in importance.items()}
+    keep = function(given, budget, cost)
+    changed = given.keys() != importance.keys() or any(not given[name].equal(importance[name]) for name in given)
+    return keep, questions, changed
