@@ -265,7 +265,9 @@ def _computes(case: _Case) -> str | None:
         if _alike(result, value):
             return message
     along_inputs = F.conv2d(case.images, weight * keep[:, None, None], conv.bias, conv.stride, conv.padding).detach()
-    if any(_alike(result, case.with_silence(along_inputs, along_inputs - of)) for of in (0.0, bias, bias - constant)):
+    if any(
+        _alike(result, case.with_silence(along_inputs, along_inputs - of)) for of in (0.0, -constant, bias, bias - constant)
+    ):
         return "you silence inputs. The filters are the first dimension of the weight: `keep[:, None, None, None]`."
     if not _alike(result, case.with_silence(dense)):
         lost = (
