@@ -2,54 +2,74 @@
 
 import copy
 import re
+from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
 
-from .verdict import Answered, Verdict, a_kind, close_to, exercise, number_of, returned_by, right, wrong
+from .observers import observe, result_beside_network
+from .verdict import Answered, Verdict, a_kind, close_to, exercise, number_of, returned_by, right, wrong, wrong_step
 
 
 @exercise
-def params_of_cut_conv(answer) -> Verdict:
-    """conv1 keeps 8 of 32 channels, conv2 16 of 64, kernels 5×5: how many parameters has conv2 afterwards?"""
-    answer = number_of(answer)
-    if answer == 16 * 8 * 25 + 16:
-        return right("a quarter of the filters with a quarter of the inputs: a sixteenth of the weights is left.")
-    if answer == 16 * 8 * 25:
+def params_of_cut_conv(
+    answer, *, kept: int = 8, filters: int = 32, kept2: int = 16, filters2: int = 64, kernel: int = 5
+) -> Verdict:
+    """conv1 keeps ``kept`` of its ``filters``, conv2 ``kept2`` of ``filters2``: how many parameters has conv2 afterwards?
+
+    ``kernel``: the height and the width of all kernels, as conv1 reads 3 colours.
+    """
+    answer, size = number_of(answer), kernel**2
+    weights, before = kept2 * kept * size, filters2 * filters * size
+    of_conv1 = kept * 3 * size + kept
+    of_filters, of_inputs = Fraction(kept2, filters2), Fraction(kept, filters)
+    of_weights = of_filters * of_inputs
+    if answer == weights + kept2:
+        return right(f"{of_filters} of the filters with {of_inputs} of the inputs: of the weights, {of_weights} is left.")
+    if answer == weights:
         return wrong("these are the weights. Each filter that stays also has a bias.")
-    if answer == 16 * 32 * 25 + 16:  # as many as a quarter of conv2 before
-        return wrong("you cut one side only. conv2 loses filters, and its inputs too: conv1 delivers 8 channels now.")
-    if answer == 64 * 8 * 25 + 64:
-        return wrong("the outputs are not cut. 16 of the 64 filters of conv2 stay.")
-    if answer == 16 * 32 * 25:  # as many as 64 · 8 · 25
+    if answer == kept2 * filters * size + kept2:
+        return wrong(f"you cut one side only. conv2 loses filters, and its inputs too: conv1 delivers {kept} channels now.")
+    if answer == filters2 * kept * size + filters2:
+        return wrong(f"the outputs are not cut. {kept2} of the {filters2} filters of conv2 stay.")
+    if answer in (kept2 * filters * size, filters2 * kept * size):
         return wrong("you cut one side only, and the biases are missing. conv2 loses filters and inputs.")
-    if answer in (64 * 32 * 25 + 64, 64 * 32 * 25):
+    if answer in (before + filters2, before):
         return wrong("nothing is cut: that is conv2 before. It loses filters, and each filter loses inputs.")
-    if answer == (64 * 32 * 25 + 64) / 16:
-        return wrong("a sixteenth is right for the weights. A bias belongs to a filter, and a quarter of the filters stay.")
-    if answer in (16 * 8 * 25 + biases for biases in (1, 8, 16 + 8, 32, 64, 16 * 8)):
-        return wrong("the weights are right. Of the biases there is one for each of the 16 filters of conv2 that stay.")
-    if answer in (16 * 25 + 16, 16 * 25):
-        return wrong("the inputs are missing: a filter has 5 · 5 weights for each of the channels that it reads.")
-    if answer in (16 * 8 * 5 + 16, 16 * 8 * 5):
-        return wrong("a kernel has two sides, so it holds 5 · 5 weights.")
-    if answer in (16 * 8 + 16, 16 * 8):
-        return wrong("the kernel is missing: a filter has 5 · 5 weights for each input channel.")
-    if answer in (48 * 24 * 25 + 48, 48 * 24 * 25):
-        return wrong("you count with the channels that go, 24 and 48. Take those that stay.")
-    if answer in (64 * 32 * 25 + 64 - (16 * 8 * 25 + 16), 64 * 32 * 25 - 16 * 8 * 25):
+    if abs(answer - (before + filters2) * of_weights) < 0.51:  # it may have been rounded
+        return wrong(
+            f"{of_weights} is right for the weights. A bias belongs to a filter, and {of_filters} of the filters stay."
+        )
+    if answer in (weights + biases for biases in (1, kept, kept2 + kept, filters, filters2, kept2 * kept)):
+        return wrong(
+            f"the weights are right. Of the biases there is one for each of the {kept2} filters of conv2 that stay."
+        )
+    if answer in (kept2 * size + kept2, kept2 * size):
+        return wrong(
+            f"the inputs are missing: a filter has {kernel} · {kernel} weights for each of the channels that it reads."
+        )
+    if answer in (kept2 * kept * kernel + kept2, kept2 * kept * kernel):
+        return wrong(f"a kernel has two sides, so it holds {kernel} · {kernel} weights.")
+    if answer in (kept2 * kept + kept2, kept2 * kept):
+        return wrong(f"the kernel is missing: a filter has {kernel} · {kernel} weights for each input channel.")
+    gone, gone2 = filters - kept, filters2 - kept2
+    if answer in (gone2 * gone * size + gone2, gone2 * gone * size):
+        return wrong(f"you count with the channels that go, {gone} and {gone2}. Take those that stay.")
+    if answer in (before + filters2 - (weights + kept2), before - weights):
         return wrong("that is what conv2 loses. How much is left?")
-    if answer in (8 * 3 * 25 + 8, 8 * 3 * 25):
+    if answer in (of_conv1, of_conv1 - kept):
         return wrong("that is conv1 afterwards. The question asks for conv2.")
-    if answer == 16 * 8 * 25 + 16 + 8 * 3 * 25 + 8:
+    if answer == weights + kept2 + of_conv1:
         return wrong("that is conv1 and conv2 together. The question asks for conv2 alone.")
-    if answer in (16 * 3 * 25 + 16, 16 * 3 * 25):
+    if answer in (kept2 * 3 * size + kept2, kept2 * 3 * size):
         return wrong("3 colours go into conv1. conv2 reads the channels that conv1 delivers.")
-    if answer in (8 * 25 + 1, 8 * 25):
-        return wrong("that is one filter of conv2. 16 of them stay.")
+    if answer in (kept * size + 1, kept * size):
+        return wrong(f"that is one filter of conv2. {kept2} of them stay.")
     if 0 < answer < 1:
         return wrong("that is a share. Count the parameters.")
-    return wrong("filters that stay · inputs that stay · 5 · 5 weights, and a bias for each filter that stays.")
+    return wrong(
+        f"filters that stay · inputs that stay · {kernel} · {kernel} weights, and a bias for each filter that stays."
+    )
 
 
 ADVICE = {  # {pattern in what torch says: what to do about it}
@@ -69,8 +89,11 @@ ADVICE = {  # {pattern in what torch says: what to do about it}
 
 
 @exercise
-def removal_by_hand(function) -> Verdict:
-    """A function (Sequential, keep1, keep2) → a smaller Sequential that computes the same as with silent channels."""
+def removal_by_hand(function, *, factor: float = 1) -> Verdict:
+    """A function (Sequential, keep1, keep2) → a smaller Sequential that computes the same as with silent channels.
+
+    ``factor`` > 0: what multiplies the weights and biases of the first convolution, and divides the weights of the second.
+    """
     # The second network finds a cut that fits only the sizes, the kernel or the padding of the first.
     for stays1, stays2, size, kernel in (
         ([0, 1, 1, 0, 1, 1, 1], [1, 0, 1, 1], (20, 20), {"kernel_size": 5}),
@@ -79,17 +102,20 @@ def removal_by_hand(function) -> Verdict:
         keep1, keep2 = torch.tensor(stays1, dtype=torch.bool), torch.tensor(stays2, dtype=torch.bool)
         network, images = _example(len(keep1), len(keep2), size, kernel)
         given = copy.deepcopy(network)
-        small = _removed_by(function, given, keep1, keep2)
-        if problem := _no_network(small, given, network) or _wrong_tensor(small, given, keep1, keep2):
+        small, is_given, shared = _removed_by(function, given, keep1, keep2)
+        if is_given:
+            return wrong("you return `network` itself. Make a copy, cut that and return it: `copy.deepcopy(network)`.")
+        if problem := _no_network(small, given, network):
             return wrong(problem)
+        if verdict := _wrong_tensor(small, given, keep1, keep2, shared, factor):
+            return verdict
         if problem := _wrong_answers(small, given, {0: keep1, 3: keep2}, images):
-            return wrong(f"step 4 of 4: all weights are right, but {problem}")
+            return wrong_step(4, 4, f": all weights are right, but {problem}")
     return right("that is what `ap.remove` does, for any network that it can follow.")
 
 
 def _example(first: int, second: int, size: tuple[int, int], kernel: dict) -> tuple[nn.Sequential, Tensor]:
     """A network as the exercise hands it over, and images for it."""
-    torch.manual_seed(0)
     images = torch.randn(4, 3, *size)
     layers = [nn.Conv2d(3, first, **kernel), nn.ReLU(), nn.MaxPool2d(2)]
     layers += [nn.Conv2d(first, second, **kernel), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
@@ -97,12 +123,21 @@ def _example(first: int, second: int, size: tuple[int, int], kernel: dict) -> tu
     return nn.Sequential(*layers, nn.Linear(features, 10)), images
 
 
-def _removed_by(function, *inputs):
-    """What the reader's ``function`` returns. If it stops, the check ends, with advice if the error is a usual one."""
+def _removed_by(function, *inputs) -> tuple[object, bool, list[str]]:
+    """What the reader's ``function`` returns, and how it hangs together with the network that it was given.
+
+    If it stops, the check ends, with advice if the error is a usual one. See ``result_beside_network``.
+    """
     if isinstance(function, nn.Module):  # it can be called too
         raise Answered(wrong(f"hand over the function itself, without brackets; this is {a_kind(function)}."))
+    beside = []
+
+    def removed(*inputs):
+        result, *beside[:] = observe(result_beside_network, function, *inputs)
+        return result
+
     try:
-        return returned_by(function, *inputs)
+        return returned_by(removed if callable(function) else function, *inputs), *beside
     except Answered as end:
         for pattern, advice in ADVICE.items():
             if re.search(pattern, str(end.__cause__)):
@@ -112,8 +147,6 @@ def _removed_by(function, *inputs):
 
 def _no_network(small, given: nn.Sequential, network: nn.Sequential) -> str | None:
     """Why ``small`` is no network to look at, or what became of the ``given`` one, a copy of ``network``; or None."""
-    if small is given:
-        return "you return `network` itself. Make a copy, cut that and return it: `copy.deepcopy(network)`."
     before, after = network.state_dict(), given.state_dict()
     if any(not value.equal(after[name]) for name, value in before.items()):
         return "your function changes the network that it is given. Make a copy first: `copy.deepcopy(network)`."
@@ -127,8 +160,10 @@ def _no_network(small, given: nn.Sequential, network: nn.Sequential) -> str | No
     return None
 
 
-def _wrong_tensor(small: nn.Sequential, given: nn.Sequential, keep1: Tensor, keep2: Tensor) -> str | None:
-    """What is amiss in the first of three steps, a layer each, that is not right; None if all are."""
+def _wrong_tensor(
+    small: nn.Sequential, given: nn.Sequential, keep1: Tensor, keep2: Tensor, shared: list[str], factor: float
+) -> Verdict | None:
+    """The verdict on the first of three steps, a layer each, that is not right; None if all are."""
     first, second, linear = ((layer.weight.detach(), layer.bias.detach()) for layer in (given[0], given[3], given[7]))
     w1, w2, w3 = first[0], second[0], linear[0]
     positions = w3.shape[1] // len(keep2)
@@ -150,25 +185,23 @@ def _wrong_tensor(small: nn.Sequential, given: nn.Sequential, keep1: Tensor, kee
     ]
     staying = "Take those of the channels that stay, in the order that they have."
     flat = "Take the columns of the channels that stay; the flatten writes all of channel 0 first."
-    steps = [
-        (0, "weight", w1[keep1], _slips(w1, keep1, "filters"), staying),
-        (0, "bias", first[1][keep1], _slips(first[1], keep1, "biases"), staying),
-        (3, "weight", w2[keep2][:, keep1], of_second, staying),
-        (3, "bias", second[1][keep2], _slips(second[1], keep2, "biases"), staying),
-        (7, "weight", w3[:, columns], of_linear, flat),
-        (7, "bias", linear[1], [], "It loses no outputs, so its bias stays as it was."),
+    tensors = [  # (layer, its tensor, what should stay of it, what multiplies that, slips, advice)
+        (0, "weight", w1[keep1], factor, _slips(w1, keep1, "filters"), staying),
+        (0, "bias", first[1][keep1], factor, _slips(first[1], keep1, "biases"), staying),
+        (3, "weight", w2[keep2][:, keep1], 1 / factor, of_second, staying),
+        (3, "bias", second[1][keep2], 1, _slips(second[1], keep2, "biases"), staying),
+        (7, "weight", w3[:, columns], 1, of_linear, flat),
+        (7, "bias", linear[1], 1, [], "It loses no outputs, so its bias stays as it was."),
     ]
-    names = {
-        0: "step 1 of 4: the first convolution",
-        3: "step 2 of 4: the second convolution",
-        7: "step 3 of 4: the linear layer",
-    }
-    for place, what, wanted, slips, advice in steps:
+    steps = {0: (1, "the first convolution"), 3: (2, "the second convolution"), 7: (3, "the linear layer")}
+    for place, what, staying_values, times, slips, advice in tensors:
+        number, name = steps[place]
         value = getattr(small[place], what)
-        if problem := _slip_behind(value, wanted, slips, what, advice):
-            return f"{names[place]} {problem}"
-        if value.data_ptr() == getattr(given[place], what).data_ptr():
-            return f"{names[place]} shares its {what} with `network`, so training one would change the other. Clone it."
+        problem = _slip_behind(value, staying_values, times, factor, slips, what, advice)
+        if not problem and f"{place}.{what}" in shared:
+            problem = f"shares its {what} with `network`, so training one would change the other. Clone it."
+        if problem:
+            return wrong_step(number, 4, f": {name} {problem}")
     return None
 
 
@@ -182,23 +215,44 @@ def _slips(values: Tensor, keep: Tensor, what: str) -> list[tuple[Tensor, str]]:
 
 
 def _slip_behind(
-    value: Tensor | None, wanted: Tensor, slips: list[tuple[Tensor, str]], what: str, advice: str
+    value: Tensor | None,
+    staying: Tensor,
+    times: float,
+    factor: float,
+    slips: list[tuple[Tensor, str]],
+    what: str,
+    advice: str,
 ) -> str | None:
-    """Which of the ``slips`` led to ``value``, or else in what it differs, and ``advice``; None if it is as ``wanted``."""
+    """Which of the ``slips`` led to ``value``, or else in what it differs, and ``advice``.
+
+    None if it is what is ``staying``, so many ``times``; a slip is one whether the ``factor`` of the exercise was seen to
+    or not.
+    """
     if value is None:
         return f"has lost its {what}."
-    if value.shape == wanted.shape and value.equal(wanted):
+    if _same(value, times * staying):
         return None
+    scales = {1, factor, 1 / factor}
     for other, message in slips:
-        if value.shape == other.shape and value.equal(other):
+        if any(_same(value, scale * other) for scale in scales):
             return message
-    if _without_zeros(value).equal(wanted):
+    if any(_same(value, scale * staying) for scale in scales):
+        if times == 1:
+            return f"has the right {what}, but here your version neither multiplies nor divides it."
+        does = "multiplies" if times == factor else "divides"
+        return f"has the right {what}, but your version {does} it by {factor:g}."
+    if any(_same(_without_zeros(value), scale * staying) for scale in scales):
         return f"still has channels that go in its {what}, as zeros. Cut them out."
-    if value.shape != wanted.shape:
-        return f"has a {what} of the shape {tuple(value.shape)}; it should be {tuple(wanted.shape)}. {advice}"
-    if value.flatten().sort().values.equal(wanted.flatten().sort().values):
+    if value.shape != staying.shape:
+        return f"has a {what} of the shape {tuple(value.shape)}; it should be {tuple(staying.shape)}. {advice}"
+    if any(_same(value.flatten().sort().values, (scale * staying).flatten().sort().values) for scale in scales):
         return f"has the right numbers in its {what}, but in another order. {advice}"
     return f"has a {what} of the right shape, but with other numbers. {advice}"
+
+
+def _same(values: Tensor, others: Tensor) -> bool:
+    """Whether both hold the same numbers, but for the rounding of a multiplication."""
+    return values.shape == others.shape and torch.allclose(values, others, rtol=1e-5, atol=1e-8)
 
 
 def _without_zeros(values: Tensor) -> Tensor:
@@ -232,43 +286,54 @@ def _wrong_answers(small: nn.Sequential, given: nn.Sequential, keep: dict[int, T
 
 
 @exercise
-def overall_speedup(answer) -> Verdict:
-    """A layer takes 80 % of the time and becomes 4 times as fast: how many times as fast is the network?"""
+def overall_speedup(answer, *, percent: int = 80, times: int = 4) -> Verdict:
+    """A layer takes ``percent`` of the time and becomes so many ``times`` as fast: how many times as fast is the network?"""
     answer = number_of(answer)
-    close = close_to(answer, 0.005)
-    if close(2.5):
-        return right("even if the layer took no time at all, the network would be only 5 times as fast.")
-    if close(4):
+    close = close_to(answer, 0.006)  # two decimals are enough
+
+    def close_also_in_percent(*values: float) -> bool:
+        return any(close(value) or abs(answer - 100 * value) < 0.6 for value in values)
+
+    share = percent / 100
+    layer, rest = share / times, 1 - share
+    left = layer + rest
+    if close(1 / left):
+        return right(f"even if the layer took no time at all, the network would be only {1 / rest:.3g} times as fast.")
+    if close(times):
         return wrong("that is the layer alone. The rest of the network takes as long as before.")
-    if close(3.2):
-        return wrong("80 % of 4 is not a time. Add up what the layer and the rest take now.")
-    if close(3.4):
-        return wrong("that is the mean of 4 times and once as fast, by shares. Add up times, not speeds.")
-    if close(5):
+    if close(share * times):
+        return wrong(f"{percent} % of {times} is not a time. Add up what the layer and the rest take now.")
+    if close(share * times + rest):
+        return wrong(f"that is the mean of {times} times and once as fast, by shares. Add up times, not speeds.")
+    if close(1 / layer) or close(1 / rest):
         return wrong(
-            "you count only one of two parts. If the time before is 1, the layer takes 0.2 now, and so does the rest."
+            f"you count only one of two parts. If the time before is 1, the layer takes {layer:.3g} now, and the rest "
+            f"{rest:.3g}."
         )
-    if close(0.2) or close(20):
+    if close_also_in_percent(layer, rest):
         return wrong("that is the time of one part, the layer or the rest. Both are needed, one after the other.")
-    if close(0.4) or close(40):
+    if close_also_in_percent(left):
         return wrong("that is the time that is left. How many times does it fit into the time before?")
-    if close(0.6) or close(60):
+    if close_also_in_percent(1 - left):
         return wrong("that is the time saved. How long does the network take now?")
-    if close(1 / 0.6):
+    if close(1 / (1 - left)):
         return wrong("you divide by the time saved. Divide the time before by the time that is left.")
-    if close(2):
-        return wrong("the layer took 0.8 before, but the network took 1. Divide that by what it takes now.")
-    if close(1.5) or close(150):
+    if close(share / left):
+        return wrong(f"the layer took {share:g} before, but the network took 1. Divide that by what it takes now.")
+    if close_also_in_percent(1 / left - 1):
         return wrong("that is what is gained over the old speed. How many times the old speed is the new one?")
-    if close(250):
+    if close_also_in_percent(1 / left):
         return wrong("that is in percent. How many times as fast is it?")
-    if close(1 / 0.85):
-        return wrong("you make the rest 4 times as fast. It is the layer with 80 % of the time.")
-    if close(1.25):
+    if close(1 / (share + rest / times)):
+        return wrong(f"you make the rest {times} times as fast. It is the layer with {percent} % of the time.")
+    if close(1 / share) or close(1 / (1 - layer)):
         return wrong(
-            "that would be so if the rest took no time and the layer as long as before, or if the layer lost only a quarter "
-            "of its time. 4 times as fast means that a quarter is left."
+            "that would be so if the rest took no time and the layer as long as before, or if the layer lost only "
+            f"1/{times} of its time. {times} times as fast means that 1/{times} is left."
         )
-    if close(1 / 0.36):
-        return wrong("4 times as fast means a quarter of the time, not a fifth.")
-    return wrong("the time before is 1. Now the layer takes 0.8 / 4, and the rest takes 0.2 as before. Divide 1 by the sum.")
+    if close(1 / (share / (times + 1) + rest)):
+        return wrong(f"{times} times as fast means 1/{times} of the time, not 1/{times + 1}.")
+    return wrong(
+        f"the time before is 1. Now the layer takes {share:g} / {times}, and the rest takes {rest:.3g} as before. "
+        "Divide 1 by the sum."
+    )
