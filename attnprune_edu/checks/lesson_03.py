@@ -1,51 +1,81 @@
 """Checks of lesson 03, choosing the threshold."""
 
 import math
-import warnings
+import statistics
 from collections.abc import Callable
 from numbers import Real
 
 import torch
 from torch import Tensor
 
-from ..data.seeds import generator_for
 from ..pruning.thresholds import threshold_by_budget
-from .verdict import Answered, Verdict, a_kind, exercise, number_of, returned_by, right, wrong
+from .observers import COSTS, budget_spent, observe
+from .verdict import Answered, Verdict, a_kind, close_to, exercise, listed, number_of, returned_by, right, wrong
 
 MOST_QUESTIONS = 30  # to the cost; halving 1,120 channels needs 11 of them
 
 
 @exercise
-def stay_above_the_mean(answer) -> Verdict:
-    """How many of 0.9, 0.8, 0.6, 0.1, 0.1 are at least the mean of the three highest?"""
+def stay_above_the_mean(
+    answer, *, channels: tuple[tuple[float, int], ...] = ((0.9, 1), (0.8, 1), (0.6, 1), (0.1, 2)), k: int = 3
+) -> Verdict:
+    """How many scores are at least the mean of the ``k`` highest? ``channels``: (score, how many have it), falling."""
     answer = number_of(answer)
-    if answer == 2:
-        return right("the mean is 0.77. Fewer than k = 3 stay, because the three are not all equal.")
-    if answer == 3:
+    scores = [score for score, count in channels for _ in range(count)]  # from high to low
+    theta, of_all, printed = statistics.fmean(scores[:k]), statistics.fmean(scores), sum(scores) / k
+    highest = [(score, count) for score, count in channels if score >= scores[k - 1]]
+    of_different = statistics.fmean(score for score, _ in highest)
+
+    def stay(theta):
+        return sum(score >= theta for score in scores)
+
+    if answer == stay(theta):
+        return right(f"the mean is {theta:.2f}. Fewer than k = {k} stay, because the {k} are not all equal.")
+    if answer == k:
         return wrong(
-            "that is k, or the number above the mean of all five. θ is the mean of the three highest: is 0.6 above it?"
+            f"that is k, or the number above the mean of all {len(scores)}. θ is the mean of the {k} highest: is "
+            f"{scores[k - 1]} above it?"
         )
-    if answer == 1:
-        return wrong(
-            "is θ the sum of all five divided by 3? That is the printed equation; here only the three highest count."
-        )
+    if answer == stay(of_different):
+        different = listed([str(score) for score, _ in highest])
+        return wrong(f"is θ the mean of {different}? Each of them counts once for every channel that has it.")
+    equation = (
+        f"is θ the sum of all {len(scores)} divided by {k}? That is the printed equation; here only the {k} highest count."
+    )
     if answer == 0:
-        return wrong("a mean is never above its largest number, so at least one channel stays.")
-    if abs(answer - 0.767) < 0.01:
+        return wrong(
+            "a mean is never above its largest number, so at least one channel stays."
+            + (f" Or {equation}" if stay(printed) == 0 else "")
+        )
+    if answer == stay(printed):
+        return wrong(equation)
+    close = close_to(answer, 0.01)
+    if close(theta):
         return wrong("that is θ. How many scores are at least that high?")
-    if abs(answer - 0.5) < 0.03:
-        return wrong("that is the mean of all five, and not a number of channels. θ is the mean of the three highest.")
-    if abs(answer - 0.833) < 0.01:
-        return wrong("that is the printed equation, the sum of all five divided by 3. Only the three highest count.")
-    if answer == int(answer) and 3 < answer <= 5:
-        return wrong("fewer than k = 3 stay: at least one of the three highest is below their mean.")
-    return wrong("θ = (0.9 + 0.8 + 0.6) / 3. Count the scores that are at least θ.")
+    if close_to(answer, 0.03)(of_all):
+        return wrong(
+            f"that is the mean of all {len(scores)}, and not a number of channels. θ is the mean of the {k} highest."
+        )
+    if close(printed):
+        return wrong(
+            f"that is the printed equation, the sum of all {len(scores)} divided by {k}. Only the {k} highest count."
+        )
+    if answer == int(answer) and k < answer <= len(scores):
+        return wrong(f"fewer than k = {k} stay: at least one of the {k} highest is below their mean.")
+    parts = " + ".join(f"{score}" if count == 1 else f"{count} · {score}" for score, count in highest)
+    return wrong(f"θ = ({parts}) / {k}. Count the scores that are at least θ.")
 
 
 @exercise
-def theta_of_ratio(function) -> Verdict:
-    """A function (scores, ratio) → the θ at which the share ``ratio`` of the scores, all different, goes."""
-    scores = torch.tensor([0.31, 0.05, 0.92, 0.44, 0.18, 0.67, 0.71, 0.26, 0.83, 0.59])
+def theta_of_ratio(function, *, part: float = 1) -> Verdict:
+    """A function (scores, ratio) → the θ at which the share ``ratio`` of the scores, all different, goes.
+
+    θ lies the ``part`` of the way from the highest score that goes to the lowest that stays. Where that is the whole way,
+    any θ will do that lets the same scores go. If none goes, θ is the lowest score.
+    """
+    # Ten steps of uneven height: no share of the way from the lowest to the highest score lets as many of them go.
+    low = 0.1 + 0.9 * ((torch.arange(10) + 0.2 + 0.6 * torch.rand(10)) / 10) ** 2  # (10,), rising
+    scores, high = low[torch.randperm(10)], low.flip(0)
     thetas, stops = {}, {}
     for ratio in (0.1, 0.3, 0, 0.27, 0.12, 0.18, 0.84):
         try:
@@ -56,10 +86,20 @@ def theta_of_ratio(function) -> Verdict:
             stops[ratio] = end.verdict.message
     goes = {ratio: int((scores < theta).sum()) for ratio, theta in thetas.items()}
     expected = {ratio: round(ratio * len(scores)) for ratio in thetas}
-    if goes == expected and not stops:
-        return right("`torch.quantile` does nearly the same, but puts θ between two scores.")
-    low, high = scores.sort().values, scores.sort(descending=True).values
     n = expected.__getitem__
+
+    def between(ordered: Tensor, place: int, part: float = part) -> Tensor:
+        """θ if the scores of ``ordered`` before the ``place`` go."""
+        return ordered[0] if place == 0 else ordered[place - 1] + part * (ordered[place] - ordered[place - 1])
+
+    def is_theta(theta: float, ratio: float) -> bool:
+        return goes[ratio] == n(ratio) if part == 1 else abs(theta - float(between(low, n(ratio)))) < 1e-5
+
+    if not stops and all(is_theta(theta, ratio) for ratio, theta in thetas.items()):
+        if part < 1:
+            return right("`torch.quantile` goes a part of the way as well, but how far depends on the ratio.")
+        return right("`torch.quantile` does nearly the same, but puts θ between two scores.")
+    lowest = "the lowest that stays" if part == 1 else f"{part} of the way from it to the lowest that stays"
     slips: list[tuple[Callable[[float], Tensor], str]] = [
         (lambda ratio: torch.tensor(ratio), "θ is a score, not the ratio. Find the score that parts the channels."),
         (lambda ratio: torch.tensor(n(ratio)), "that is how many go. θ is a score: the lowest one that stays."),
@@ -69,15 +109,21 @@ def theta_of_ratio(function) -> Verdict:
             "the ratio is the share that *goes*; you use it as the share that stays. And a quantile need not cut off the "
             "number asked for.",
         ),
-        (lambda ratio: low[round(ratio * 9)], "take the ratio of all scores, len(scores), not of one fewer."),
-        (lambda ratio: low[int(ratio * 10)], "you round down the number that goes; round it to the nearest whole number."),
-        (lambda ratio: low[math.ceil(ratio * 10)], "you round up the number that goes; round it to the nearest one."),
+        (lambda ratio: between(low, round(ratio * 9)), "take the ratio of all scores, len(scores), not of one fewer."),
         (
-            lambda ratio: scores[n(ratio)],
+            lambda ratio: between(low, int(ratio * 10)),
+            "you round down the number that goes; round it to the nearest whole number.",
+        ),
+        (
+            lambda ratio: between(low, math.ceil(ratio * 10)),
+            "you round up the number that goes; round it to the nearest one.",
+        ),
+        (
+            lambda ratio: between(scores, n(ratio)),
             "you take that place of the scores as they come. Sort them from low to high.",
         ),
         (
-            lambda ratio: high[n(ratio)],
+            lambda ratio: between(high, n(ratio)),
             "you count from the high end, so the most important ones go. Count from the low end.",
         ),
         (
@@ -86,17 +132,25 @@ def theta_of_ratio(function) -> Verdict:
             "counted from the lowest score.",
         ),
         (
-            lambda ratio: low[min(10 - n(ratio), 9)],
+            lambda ratio: between(low, min(10 - n(ratio), 9)),
             "the ratio is the share that *goes*; you use it as the share that stays.",
         ),
         (
             lambda ratio: low[n(ratio) - 1],
-            "that is the highest score that goes. θ is the lowest that stays: one further. With a ratio of 0 nothing goes, "
+            f"that is the highest score that goes. θ is {lowest}: one further. With a ratio of 0 nothing goes, "
             "so θ is the lowest score of all.",
         ),
-        (lambda ratio: low[max(n(ratio) - 1, 0)], "that is the highest score that goes. θ is the lowest that stays."),
+        (lambda ratio: low[max(n(ratio) - 1, 0)], f"that is the highest score that goes. θ is {lowest}."),
         (
-            lambda ratio: low[n(ratio) + 1],
+            lambda ratio: between(low, n(ratio), 1 - part),
+            "you go the way from the wrong end: it begins at the highest score that goes.",
+        ),
+        (
+            lambda ratio: between(low, max(n(ratio) - 1, 0)),
+            "one channel too few goes. Places count from 0: if n go, place n - 1 is the last to go.",
+        ),
+        (
+            lambda ratio: between(low, n(ratio) + 1),
             "one channel too many goes. Places count from 0: if n go, place n is the first to stay.",
         ),
         (
@@ -123,8 +177,17 @@ def theta_of_ratio(function) -> Verdict:
     if stops:
         ratio, message = next(iter(stops.items()))
         return wrong(f"with ten scores and a ratio of {ratio}: {message}")
-    ratio = next(ratio for ratio in thetas if goes[ratio] != expected[ratio])
-    return wrong(f"with ten scores and a ratio of {ratio}, {expected[ratio]} should go; with your θ it is {goes[ratio]}.")
+    for ratio in thetas:
+        if goes[ratio] != n(ratio):
+            return wrong(f"with ten scores and a ratio of {ratio}, {n(ratio)} should go; with your θ it is {goes[ratio]}.")
+    ratio = next(ratio for ratio, theta in thetas.items() if not is_theta(theta, ratio))
+    if n(ratio) == 0:
+        return wrong(f"if none goes, θ is the lowest score, {low[0]:.4f}; yours is {thetas[ratio]:.4f}.")
+    last, first = low[n(ratio) - 1].item(), low[n(ratio)].item()
+    return wrong(
+        f"as many go as should, but with {last:.4f} as the highest score that goes and {first:.4f} as the lowest that "
+        f"stays, θ is {last + part * (first - last):.4f}; yours is {thetas[ratio]:.4f}."
+    )
 
 
 def _one_number(theta) -> float:
@@ -142,48 +205,57 @@ def _one_number(theta) -> float:
 
 
 @exercise
-def budget_by_hand(function) -> Verdict:
-    """A function (importance, budget, cost) → ``keep`` with global scope, with few calls of ``cost``."""
-    generator = generator_for("importance in lesson 03")
-    small = {"a": torch.tensor([0.9, 0.3, 0.8, 0.7]), "b": torch.tensor([0.1, 0.5, 0.2])}
-    lopsided = {"a": torch.tensor([0.6, 0.9, 0.8, 0.7]), "b": torch.tensor([0.1, 0.3, 0.2])}
-    large = {
-        name: torch.rand(channels, generator=generator) * scale
-        for name, channels, scale in [("first", 32, 1.0), ("second", 64, 0.8), ("third", 500, 0.6)]
-    }
-    for importance, budget, cost, situation in [
-        (small, 7, _channels, "where everything fits"),
-        (small, 4, _channels, "where 4 of 7 channels fit"),
-        (lopsided, 3, _channels, "where one layer has all the lowest scores"),
-        (large, 20_000, _weights, "with three layers of 32, 64 and 500 channels"),
+def budget_by_hand(function, *, least: int = 1) -> Verdict:
+    """A function (importance, budget, cost) → ``keep`` with global scope, with few calls of ``cost``.
+
+    The ``least`` best channels of each layer always stay, all of them if the layer has fewer.
+    """
+    rand, always = torch.rand, 2 * least  # of two layers so many always stay
+    # Of `small` one channel of a and two of b are the lowest three; of `lopsided` all of b are below all of a.
+    small = _importance(a=torch.cat([1 + rand(always + 1), rand(1)]), b=torch.cat([1 + rand(always - 1), rand(2)]))
+    lopsided = _importance(a=1 + rand(least + 3), b=rand(least + 2))
+    large = _importance(first=rand(32), second=0.8 * rand(64), third=0.6 * rand(500))
+    channels, questions = 2 * always + 3, {}
+    for importance, budget, unit, situation in [
+        (small, channels, "channels", "where everything fits"),
+        (small, channels - 3, "channels", f"where {channels - 3} of {channels} channels fit"),
+        (lopsided, always + 1, "channels", "where one layer has all the lowest scores"),
+        (large, 20_000, "weights", "with three layers of 32, 64 and 500 channels"),
     ]:
-        questions = []
-
-        def counted(keep, cost=cost, questions=questions):
-            questions.append(keep)
-            return cost(keep)
-
-        keep = returned_by(function, given := {name: values.clone() for name, values in importance.items()}, budget, counted)
-        if given.keys() != importance.keys() or any(not given[name].equal(importance[name]) for name in given):
+        keep, questions[situation], changed = _asked(function, importance, budget, unit)
+        if changed:
             return wrong("your function changes the importance that it is given. Make new tensors instead.")
-        if slip := _keep_slip(importance, keep) or _budget_slip(importance, budget, cost, keep):
+        if slip := _keep_slip(importance, keep) or _budget_slip(importance, budget, COSTS[unit], keep, least):
             return wrong(f"{situation}: {slip}")
-        if len(questions) > MOST_QUESTIONS:
-            return wrong(
-                f"{situation} your `keep` is right, but you asked for the cost {len(questions)} times, which takes long on "
-                "a real network. Halve: try the middle of what is still possible, and go on in the half that is left."
-            )
-    return right(f"{len(questions)} calls of `cost` were enough for {sum(map(len, large.values()))} channels.")
+    most = max(questions, key=questions.__getitem__)
+    if questions[most] > MOST_QUESTIONS:
+        return wrong(
+            f"{most} your `keep` is right, but you asked for the cost {questions[most]} times, which takes long on a real "
+            "network. Halve: try the middle of what is still possible, and go on in the half that is left.",
+            share=0.5,
+        )
+    return right(f"{questions[situation]} calls of `cost` were enough for {sum(map(len, large.values()))} channels.")
 
 
-def _channels(keep: dict[str, Tensor]) -> int:
-    return sum(int(stays.sum()) for stays in keep.values())
+def _importance(**keys: Tensor) -> dict[str, Tensor]:
+    """{layer: (channels,)}, all different, between 0 and 1, in the order of these ``keys``; each layer is shuffled."""
+    mixed = {name: values[torch.randperm(len(values))] for name, values in keys.items()}
+    standing = torch.cat(list(mixed.values())).argsort().argsort() + 1
+    parts = (standing / (len(standing) + 1)).split([len(values) for values in mixed.values()])
+    return dict(zip(mixed, parts, strict=True))
 
 
-def _weights(keep: dict[str, Tensor]) -> int:
-    """The weights of three linear layers, one behind the other, for 10 inputs."""
-    first, second, third = (int(stays.sum()) for stays in keep.values())
-    return 10 * first + first * second + second * third
+def _asked(function, importance: dict[str, Tensor], budget: float, unit: str) -> tuple[object, int, bool]:
+    """What the reader's ``function`` returns, how often it asks for the cost, and whether it changes the importance."""
+    seen = []
+
+    def observed(*inputs):
+        keep, *rest = observe(budget_spent, function, *inputs)
+        seen.extend(rest)
+        return keep
+
+    keep = returned_by(observed if callable(function) else function, importance, budget, unit)
+    return keep, *seen
 
 
 def _keep_slip(importance: dict[str, Tensor], keep) -> str | None:
@@ -207,36 +279,43 @@ def _keep_slip(importance: dict[str, Tensor], keep) -> str | None:
 
 
 def _budget_slip(
-    importance: dict[str, Tensor], budget: float, cost: Callable[[dict[str, Tensor]], float], keep: dict[str, Tensor]
+    importance: dict[str, Tensor],
+    budget: float,
+    cost: Callable[[dict[str, Tensor]], float],
+    keep: dict[str, Tensor],
+    least: int,
 ) -> str | None:
     """What is wrong with a ``keep`` for ``budget``, or None if it is the right one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where a layer would be emptied is what one of the cases is about
-        expected = threshold_by_budget(importance, budget, cost, "global").keep
-        local = threshold_by_budget(importance, budget, cost).keep
+    safe = {name: values >= values.topk(min(least, len(values))).values[-1] for name, values in importance.items()}
+    # Importance is below 1: with 1 more, those that always stay stand at the head of the list.
+    lifted = {name: values + safe[name] for name, values in importance.items()}
+    expected = threshold_by_budget(lifted, budget, cost, "global").keep
     if _same(keep, expected):
         return None
     if _same(keep, {name: ~stays for name, stays in expected.items()}):
         return "True and False are swapped: True means that a channel stays."
-    if _same(keep, local):
+    if _same(keep, threshold_by_budget(lifted, budget, cost).keep):
         return "you take the same share of each layer. Here all channels stand in one list, wherever they come from."
     if empty := [name for name, stays in keep.items() if not stays.any()]:
-        return f"no channel of {empty[0]} stays, and a layer without channels computes nothing. Keep its best one."
-    spent = f"a cost of {cost(keep):,}, and the budget is {budget:,}"
+        best = "its best one" if least == 1 else f"its best {least}"
+        return f"no channel of {empty[0]} stays, and a layer without channels computes nothing. Keep {best}."
     for name, stays in keep.items():
         if stays.all():
             continue
         best_gone, lowest = importance[name][~stays].max(), importance[name][stays].min()
         if best_gone > lowest:
             return f"in {name}, a channel of importance {best_gone:.2g} goes while one of {lowest:.2g} stays."
-    # Within the layers the order is right; the best of a layer stays whatever its importance.
-    others = {name: stays & (importance[name] < importance[name].max()) for name, stays in keep.items()}
+        if stays.sum() < safe[name].sum():
+            return f"of {name} {int(stays.sum())} stay, and its best {int(safe[name].sum())} always do, whatever they cost."
+    # Within the layers the order is right; those that always stay do so whatever their importance.
     gone = torch.cat([importance[name][~stays] for name, stays in keep.items()])
-    staying = torch.cat([importance[name][stays] for name, stays in others.items()])
+    staying = torch.cat([importance[name][stays & ~safe[name]] for name, stays in keep.items()])
     if len(gone) and len(staying) and gone.max() > staying.min():
         return f"a channel of importance {gone.max():.2g} goes while one of {staying.min():.2g} stays in another layer."
+    spent = f"a cost of {cost(keep):,}, and the budget is {budget:,}"
     if cost(keep) > budget:
-        return f"too much stays: {spent}. (The best channel of a layer, which always stays, costs as well.)"
+        always = "The best channel of a layer, which always stays, costs" if least == 1 else "Those that always stay cost"
+        return f"too much stays: {spent}. ({always} as well.)"
     return f"you have {spent}, but one channel more would fit."
 
 

@@ -1,6 +1,7 @@
 """What the checks of lesson 03 answer."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,21 +23,39 @@ def high(scores, ratio):
     return scores.sort(descending=True).values[round(ratio * len(scores))]
 
 
-def solution(importance, budget, cost):
-    """The one that the lesson shows: halving the number of channels that may stay."""
-    order = torch.cat(list(importance.values())).sort(descending=True).values
+def part_of_the_way(part, below=0):
+    """θ that ``part`` of the way from the highest score that goes; where none goes, so far ``below`` the lowest score."""
 
-    def keep_of(count):
-        return {
-            name: values >= torch.minimum(order[count - 1] if count else torch.inf * order[0], values.max())
-            for name, values in importance.items()
-        }
+    def theta(scores, ratio):
+        ordered, goes = scores.sort().values, round(ratio * len(scores))
+        return ordered[goes - 1] + part * (ordered[goes] - ordered[goes - 1]) if goes else ordered[0] - below
 
-    fits, over = 0, len(order) + 1
-    while over - fits > 1:
-        middle = (fits + over) // 2
-        fits, over = (middle, over) if cost(keep_of(middle)) <= budget else (fits, middle)
-    return keep_of(fits)
+    return theta
+
+
+def halving(least=1):
+    """The rule that the lesson shows, by halving how many may stay, where the ``least`` best of each layer always do."""
+
+    def rule(importance, budget, cost):
+        order = torch.cat(list(importance.values())).sort(descending=True).values
+
+        def keep_of(count):
+            theta = order[count - 1] if count else torch.inf
+            return {
+                name: (values >= theta) | (values >= values.topk(min(least, len(values))).values[-1])
+                for name, values in importance.items()
+            }
+
+        fits, over = 0, len(order) + 1
+        while over - fits > 1:
+            middle = (fits + over) // 2
+            fits, over = (middle, over) if cost(keep_of(middle)) <= budget else (fits, middle)
+        return keep_of(fits)
+
+    return rule
+
+
+solution = halving()
 
 
 def one_after_the_other(importance, budget, cost):
@@ -101,8 +120,8 @@ CASES = [
     (checks.stay_above_the_mean, 1, False, "printed equation"),
     (checks.stay_above_the_mean, 0, False, "at least one channel"),
     (checks.stay_above_the_mean, torch.tensor(0.767), False, "that is θ"),
-    (checks.stay_above_the_mean, 0.5, False, "mean of all five, and not a number of channels"),
-    (checks.stay_above_the_mean, 2.5 / 3, False, "the sum of all five divided by 3"),
+    (checks.stay_above_the_mean, 0.5, False, "mean of all 5, and not a number of channels"),
+    (checks.stay_above_the_mean, 2.5 / 3, False, "the sum of all 5 divided by 3"),
     (checks.stay_above_the_mean, 5, False, "fewer than k = 3"),
     (checks.stay_above_the_mean, 7, False, "Count the scores"),
     (checks.stay_above_the_mean, [0.9, 0.8], False, "one number, and this is a list"),
@@ -158,6 +177,21 @@ CASES = [
     (checks.theta_of_ratio, lambda s, r: None, False, "returns nothing"),
     (checks.theta_of_ratio, lambda s, r: ..., None, "three dots"),
     (checks.theta_of_ratio, 0.5, False, "this is a float"),
+    (partial(checks.theta_of_ratio, part=0.25), part_of_the_way(0.25), True, "depends on the ratio"),
+    (partial(checks.theta_of_ratio, part=0.25), part_of_the_way(0.75), False, "from the wrong end"),
+    (
+        partial(checks.theta_of_ratio, part=0.25),
+        part_of_the_way(0),
+        False,
+        "the highest score that goes. θ is 0.25 of the way",
+    ),
+    (partial(checks.theta_of_ratio, part=0.25), part_of_the_way(1), False, "as many go as should, but with"),
+    (
+        partial(checks.theta_of_ratio, part=0.25),
+        part_of_the_way(0.25, below=0.1),
+        False,
+        "if none goes, θ is the lowest score",
+    ),
     (checks.budget_by_hand, solution, True, "calls of `cost` were enough for 596 channels"),
     (checks.budget_by_hand, library("global"), True, "were enough"),
     (checks.budget_by_hand, library("local"), False, "where 4 of 7 channels fit: you take the same share"),
@@ -168,8 +202,8 @@ CASES = [
         False,
         "everything fits: True and False are swapped",
     ),
-    (checks.budget_by_hand, first_ones, False, "in a, a channel of importance 0.7 goes while one of 0.3 stays"),
-    (checks.budget_by_hand, by_number, False, "goes while one of 0.1 stays in another layer"),
+    (checks.budget_by_hand, first_ones, False, "in a, a channel of importance 0.88 goes while one of 0.12 stays"),
+    (checks.budget_by_hand, by_number, False, "goes while one of 0.25 stays in another layer"),
     (checks.budget_by_hand, empties, False, "no channel of b stays"),
     (checks.budget_by_hand, puts_back, False, "a cost of 4, and the budget is 3"),
     (checks.budget_by_hand, drops_one_more, False, "one channel more would fit"),
