@@ -1,55 +1,78 @@
 """Checks of lesson 00, start here."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from ..data.seeds import generator_for
+from ..networks.models import CONV_CHANNELS
 from ..pruning.attention import attention_scores
+from .observers import observe, steps_of_training
 from .steps import first_problem, no_copy, no_number, no_tensor, step_by_step
 from .verdict import Verdict, a_kind, close_to, exercise, number_of, require_keep, returned_by, right, wrong
 
+CONV1, CONV2 = CONV_CHANNELS  # channels of the article's network
+KERNEL = 5 * 5
+
 
 @exercise
-def weights_left(answer) -> Verdict:
-    """Which share of conv2's weights stays when conv1 and conv2 both lose half of their channels?"""
+def weights_left(answer, *, first: int = 16, second: int = 32) -> Verdict:
+    """Which share of conv2's weights stays when conv1 loses ``first`` of its 32 channels and conv2 ``second`` of its 64?"""
     answer = number_of(answer)
+    inputs, filters = 1 - first / CONV1, 1 - second / CONV2  # the shares that stay
+    share, weights = inputs * filters, CONV2 * CONV1 * KERNEL
     close = close_to(answer, 1e-5)
-    if close(0.25):
-        return right("conv2 loses half of its filters, and each filter that stays loses half of its inputs: ½ · ½.")
-    if close(0.5) or answer == 50:
+
+    def count(value: float) -> bool:
+        return abs(answer - value) < 0.5
+
+    if close(share):
+        return right(
+            f"conv2 keeps {filters:g} of its filters, and each filter that stays keeps {inputs:g} of its inputs: "
+            f"{filters:g} · {inputs:g}."
+        )
+    if close(filters) or close(100 * filters):
         return wrong("that counts conv2's own filters. Each of them also reads the channels of conv1: how many are left?")
-    if close(0.75) or answer == 75:
+    if close(inputs) or close(100 * inputs):
+        return wrong("that counts what each filter reads, the channels of conv1. How many filters are left?")
+    if close(1 - share) or close(100 * (1 - share)):
         return wrong("that is the share that goes. Which share stays?")
-    if answer == 25:
+    if close(100 * share):
         return wrong("that is in percent. Give the share as a number between 0 and 1.")
-    if answer == 12_800:
+    if close((1 - inputs) * (1 - filters)):
+        return wrong("you multiplied the shares that go. A weight stays if its filter and its input both stay.")
+    if close(inputs + filters - 1) or close((inputs + filters) / 2):
+        return wrong("the two shares are neither added nor averaged: of the filters that stay, each loses some inputs.")
+    if count(weights * share):
         return wrong("that is how many weights are left. Divide by how many there were.")
-    if answer in (51_200, 38_400):
+    if count(weights) or count(weights * (1 - share)):
         return wrong("that is a number of weights, those before or those that go. Which share of them stays?")
-    if answer == 4:
+    if close(1 / share):
         return wrong("that many times fewer weights there are. The share that stays is 1 divided by it.")
-    if close_to(answer, 1.5e-4)(12_832 / 51_264):
+    if any(close_to(answer, 1e-9)(round(share, digits)) for digits in (2, 3, 4)):
+        return wrong("nearly: that is rounded. Let Python multiply, and give all digits.")
+    if close_to(answer, 1.5e-4)((weights * share + CONV2 - second) / (weights + CONV2)):
         return wrong("you counted the biases as well. Leave them out.")
-    if close(1 / 16) or close(1 / 8):
-        return wrong("the kernels stay 5 · 5. Only two of the four numbers of the shape are halved.")
+    if any(close(share * also) for also in (inputs, filters, inputs**2, filters**2, share)):
+        return wrong("the kernels stay 5 · 5. Only two of the four numbers of the shape get smaller.")
     if close_to(answer, 0.0015)(0.252):
         return wrong("that is the share of all parameters of the network. The question asks for the weights of conv2.")
-    return wrong("conv2's weight has the shape (its channels, conv1's channels, 5, 5). Which of these numbers are halved?")
+    return wrong("conv2's weight has the shape (its channels, conv1's channels, 5, 5). Which of these numbers get smaller?")
 
 
 @exercise
-def keep_for_one_layer(function) -> Verdict:
-    """A function (importance, layer, ratio) → the ``keep`` that prunes one layer alone."""
-    generator = generator_for("keep for one layer")
-    importance = {name: torch.rand(channels, generator=generator) for name, channels in (("a", 10), ("b", 20), ("c", 40))}
-    for layer, ratio in (("b", 0.3), ("c", 0.9), ("a", 0.5), ("c", 0.37), ("c", 0.33)):  # 14.8 and 13.2 of 40 channels
+def keep_for_one_layer(function, *, factor: float = 1) -> Verdict:
+    """A function (importance, layer, ratio) → the ``keep`` that prunes one layer alone, by ``factor`` · ratio."""
+    probes = []
+    # In every second one the number of channels that go is rounded up, in the others down.
+    for layer, ratio, part in (("b", 0.3, 0.1), ("c", 0.9, 0.6), ("a", 0.45, 0.1), ("c", 0.37, 0.6), ("b", 0.33, 0.1)):
+        channels = {"a": 10, "b": 20, "c": 40}
+        # So many that the next factor would let others go.
+        channels[layer] = next(n for n in range(100, 200) if part < factor * ratio * n % 1 < part + 0.3)
+        probes.append(({name: torch.rand(number) for name, number in channels.items()}, layer, ratio))
+    for importance, layer, ratio in probes:
         keep = returned_by(function, dict(importance), layer, ratio)
         if isinstance(keep, Tensor):
             return wrong(
@@ -71,7 +94,7 @@ def keep_for_one_layer(function) -> Verdict:
             return wrong(f"for {layer!r} your `keep` holds {a_kind(stays)}; it should be a tensor of True and False.")
         if stays.shape == importance[layer].shape and stays.dtype != torch.bool:
             return wrong("these are not True and False for each channel. Pass the importance through `keep_by_ratio`.")
-        if problem := _wrong_keep(stays, importance[layer], ratio):
+        if problem := _wrong_keep(stays, importance[layer], ratio, factor):
             return wrong(problem)
     return right("a layer that `keep` does not name stays as it is.")
 
@@ -85,6 +108,8 @@ class _Case(NamedTuple):
     points: Tensor
     labels: Tensor
     ratio: float
+    power: float
+    temperature: float
 
     def loss(self, network: nn.Module) -> float:
         """The mean cross-entropy of the points."""
@@ -92,16 +117,14 @@ class _Case(NamedTuple):
             return F.cross_entropy(network(self.points), self.labels).item()
 
 
-def _case(inputs: int, hidden: int, classes: int, ratio: float) -> _Case:
-    """A network with one hidden layer, and points that it does not know yet."""
-    torch.manual_seed(0)
+def _case(inputs: int, hidden: int, classes: int, ratio: float, power: float, temperature: float) -> _Case:
+    """A network with one hidden layer, and points that it does not know yet, equally many of each class."""
     network = nn.Sequential(nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, classes))
     with torch.no_grad():  # larger weights, so that one score is not nearly the other
         network[0].weight *= 3
-    generator = generator_for("six steps")
-    points = torch.randn(80, inputs, generator=generator)
-    labels = (points @ torch.randn(inputs, classes, generator=generator)).argmax(dim=1)
-    return _Case(network, points, labels, ratio)
+    points = torch.randn(80, inputs)
+    order = (points @ torch.randn(inputs)).argsort().argsort()  # of the points along some direction
+    return _Case(network, points, order * classes // len(points), ratio, power, temperature)
 
 
 def _alike(found: Tensor, wanted: Tensor) -> bool:
@@ -111,12 +134,15 @@ def _alike(found: Tensor, wanted: Tensor) -> bool:
 def _wrong_importance(found, so_far: dict, case: _Case) -> str | None:
     """What is amiss with the importance of the hidden neurons."""
     weight = case.network[0].weight.detach()
-    sizes = weight.abs()
-    shares = sizes.softmax(dim=1)
+    plain, power, temperature = weight.abs(), case.power, case.temperature
+    sizes = plain**power
+    signed = weight.sign() * sizes
+    shares, signed_shares = (values.div(temperature).softmax(dim=1) for values in (sizes, signed))
+    wanted = attention_scores(sizes, temperature)
     if problem := no_tensor(found):
         return problem
     found = found.detach()
-    if _alike(found, attention_scores(weight)):
+    if _alike(found, wanted):
         return None
     if found.shape != (len(weight),):
         if _alike(found, shares * sizes):
@@ -127,15 +153,34 @@ def _wrong_importance(found, so_far: dict, case: _Case) -> str | None:
             return "that is one value for each input. A neuron is a row: softmax and sum go along dim=1."
         return f"it has the shape {tuple(found.shape)}, and should have one value for each hidden neuron, ({len(weight)},)."
     slips = [
+        (attention_scores(weight), "that is the lesson's formula. Your version has other sizes and another softmax."),
+        (attention_scores(weight, temperature), f"your version has the size |w|^{power:g}, in the softmax and behind it."),
+        (attention_scores(sizes), f"your version divides the sizes by {temperature:g} before the softmax."),
+        (
+            ((plain / temperature).softmax(dim=1) * sizes).sum(dim=1),
+            f"your softmax sees |w|. In your version the size is |w|^{power:g} there as well.",
+        ),
+        ((shares * plain).sum(dim=1), f"the shares are right. In your version they weigh the sizes |w|^{power:g}, not |w|."),
+        (
+            (shares * sizes).sum(dim=1) / temperature,
+            f"the division by {temperature:g} belongs into the softmax only; the shares weigh the sizes as they are.",
+        ),
+        (
+            ((sizes * temperature).softmax(dim=1) * sizes).sum(dim=1),
+            f"you multiply the sizes by {temperature:g} before the softmax. Divide them.",
+        ),
         (sizes.sum(dim=1), "that is the plain sum of the sizes. Weigh each with its share of attention."),
         (sizes.mean(dim=1), "that is the plain mean of the sizes. Weigh each with its share of attention."),
         (shares.sum(dim=1), "the shares of a row always sum to 1. Multiply each by its size before you add them up."),
-        ((weight.softmax(dim=1) * weight).sum(dim=1), "you took the weights with their signs. Take their sizes: `abs()`."),
-        ((shares * weight).sum(dim=1), "the shares are right, but they weigh the signed weights. Weigh the sizes."),
-        ((weight.softmax(dim=1) * sizes).sum(dim=1), "your softmax sees the signed weights. Give it the sizes."),
-        ((sizes.softmax(dim=0) * sizes).sum(dim=1), "your softmax goes along dim=0. A neuron is a row: dim=1."),
+        ((signed_shares * signed).sum(dim=1), "you took the weights with their signs. Take their sizes: `abs()`."),
+        ((shares * signed).sum(dim=1), "the shares are right, but they weigh the signed weights. Weigh the sizes."),
+        ((signed_shares * sizes).sum(dim=1), "your softmax sees the signed weights. Give it the sizes."),
         (
-            (sizes.flatten().softmax(dim=0).view_as(sizes) * sizes).sum(dim=1),
+            ((sizes / temperature).softmax(dim=0) * sizes).sum(dim=1),
+            "your softmax goes along dim=0. A neuron is a row: dim=1.",
+        ),
+        (
+            ((sizes / temperature).flatten().softmax(dim=0).view_as(sizes) * sizes).sum(dim=1),
             "your softmax takes all weights together. Each row has shares of its own: dim=1.",
         ),
         (
@@ -147,15 +192,16 @@ def _wrong_importance(found, so_far: dict, case: _Case) -> str | None:
     for value, message in slips:
         if _alike(found, value):
             return message
-    return f"the first value is {found[0]:.4g}, and should be {attention_scores(weight)[0]:.4g}."
+    return f"the first value is {found[0]:.4g}, and should be {wanted[0]:.4g}."
 
 
-def _wrong_keep(found, importance: Tensor, ratio: float) -> str | None:
-    """What is amiss with True and False for channels of this ``importance``, a share ``ratio`` of which should go."""
+def _wrong_keep(found, importance: Tensor, ratio: float, factor: float = 1) -> str | None:
+    """What is amiss with True and False for channels of this ``importance``, of which ``factor`` · ``ratio`` should go."""
     if problem := no_tensor(found):
         return problem
     importance = importance.detach()
-    goes = round(ratio * len(importance))
+    exactly = factor * ratio * len(importance)
+    goes = round(exactly)
     if found.ndim == 1 and found.dtype == torch.int64 and (len(found) != len(importance) or found.max() > 1):
         return "these are numbers of channels. Say for each channel whether it stays: True or False."
     if found.shape != importance.shape:
@@ -171,11 +217,13 @@ def _wrong_keep(found, importance: Tensor, ratio: float) -> str | None:
         if not found[order[-goes:]].any():
             return "the most important channels go. The least important should."
         return f"as many go as should, but not the least important: these are {sorted(order[:goes].tolist())}."
+    if len(importance) - left == round(ratio * len(importance)):
+        return f"the whole ratio goes, {ratio} of the layer. Your version is {factor:g} times the ratio."
+    product = f"{ratio} · {len(importance)}" if factor == 1 else f"{factor:g} · {ratio} · {len(importance)}"
     if left == goes:
         return f"{left} of {len(importance)} stay. The pruning ratio, {ratio}, is the share that goes."
-    if abs(len(importance) - left - goes) == 1 and abs(len(importance) - left - ratio * len(importance)) < 1 - 1e-9:
-        product = f"{ratio} · {len(importance)} is {ratio * len(importance):g}"
-        return f"{product}: rounded, not cut off, nor rounded up, {goes} go."
+    if abs(len(importance) - left - goes) == 1 and abs(len(importance) - left - exactly) < 1 - 1e-9:
+        return f"{product} is {exactly:g}: rounded, not cut off, nor rounded up, {goes} go."
     return f"{left} of {len(importance)} channels stay at a ratio of {ratio}, and it should be {len(importance) - goes}."
 
 
@@ -244,7 +292,8 @@ def _wrong_tuning(found, so_far: dict, case: _Case) -> str | None:
         )
     if found[0].bias[~keep].any():
         return "the weights stayed zero, but the biases woke up. Set them to zero as well after every step."
-    if problem := _wrong_steps(so_far["seen"], found, keep):
+    steps, held = so_far["training"]
+    if problem := _wrong_steps(steps, list(STEPS).index("tuned") in held, found, keep):
         return problem
     before, after = case.loss(masked), case.loss(found)
     if not after < before - 0.01:
@@ -318,31 +367,10 @@ STEPS = {
 }
 
 
-@contextmanager
-def _watched_steps() -> Iterator[list[Tensor]]:
-    """What every optimiser in here finds in the first weight and bias that it trains, before each of its steps."""
-    found: list[Tensor] = []
-
-    def note(optimizer, args, kwargs):
-        trained = [parameter.detach() for group in optimizer.param_groups for parameter in group["params"]]
-        pair = [next((p for p in trained if p.ndim == ndim), None) for ndim in (2, 1)]
-        if pair[0] is not None and pair[1] is not None and len(pair[0]) == len(pair[1]):
-            found.append(torch.cat([pair[0], pair[1][:, None]], dim=1))
-
-    hook = register_optimizer_step_pre_hook(note)
-    try:
-        yield found
-    finally:
-        hook.remove()
-
-
-def _wrong_steps(steps: list[Tensor], tuned: nn.Sequential, keep: Tensor) -> str | None:
+def _wrong_steps(steps: list[Tensor], masked_by_torch: bool, tuned: nn.Sequential, keep: Tensor) -> str | None:
     """What is amiss with the training that led to ``tuned``, where an optimiser of torch did it."""
     steps = [neurons for neurons in steps if neurons.shape == (len(keep), tuned[0].weight.shape[1] + 1)]
-    held = not isinstance(
-        tuned[0].weight, nn.Parameter
-    )  # a mask of `ap.mask` or torch stands between it and what is trained
-    if not held and any(neurons[~keep].any() for neurons in steps):
+    if not masked_by_torch and any(neurons[~keep].any() for neurons in steps):
         return (
             "the neurons were awake while you trained. Silence them after every step of the optimiser, not only at the end."
         )
@@ -351,17 +379,29 @@ def _wrong_steps(steps: list[Tensor], tuned: nn.Sequential, keep: Tensor) -> str
     return None
 
 
+def _watched(function, case: _Case) -> dict:
+    """What the reader's ``function`` makes of a ``case``, {name of the step: its result}, and what its "training" did."""
+    training = []
+
+    def watched(*inputs):
+        result, *training[:] = observe(steps_of_training, function, *inputs)
+        return result
+
+    asked = watched if callable(function) else function  # which says what came instead of a function
+    return step_by_step(asked, STEPS, case.network, case.points, case.labels, case.ratio) | {"training": training}
+
+
 @exercise
-def six_steps(function) -> Verdict:
+def six_steps(function, *, power: float = 1, temperature: float = 1) -> Verdict:
     """A function (network, points, labels, ratio) → importance, keep, masked, tuned, small, left: all of pruning by hand.
 
-    ``network``: Sequential(Linear, Tanh, Linear). What is still ``...`` of the six is what the check asks for next.
+    ``network``: Sequential(Linear, Tanh, Linear). What is still ``...`` of the six is what the check asks for next. The size
+    of a weight is |w| to the ``power``, and the sizes are divided by the ``temperature`` before the softmax.
     """
-    for case in (_case(4, 10, 3, 0.3), _case(2, 8, 2, 0.5), _case(3, 10, 2, 0.37), _case(3, 10, 2, 0.33)):
+    # 3.3 neurons go, which is rounded down, and 3.6, which is rounded up.
+    for case in (_case(4, 10, 3, 0.33, power, temperature), _case(3, 9, 2, 0.4, power, temperature)):
         before = copy.deepcopy(case.network.state_dict())
-        with _watched_steps() as steps:
-            parts = step_by_step(function, STEPS, case.network, case.points, case.labels, case.ratio)
-        parts["seen"] = steps
+        parts = _watched(function, case)
         if not all(value.equal(before[name]) for name, value in case.network.state_dict().items()):
             return wrong("your function changes the network that it is given. Change a copy: `copy.deepcopy(network)`.")
         if isinstance(parts["tuned"], nn.Module) and parts["tuned"] is parts["masked"]:

@@ -21,7 +21,7 @@ def silenced(network, keep, *, bias=True):
     return masked
 
 
-def trained(masked, points, labels, keep, *, weights=True, biases=True, steps=60):
+def trained(masked, points, labels, keep, *, weights=True, biases=True, steps=50):
     tuned = copy.deepcopy(masked)
     optimizer = torch.optim.SGD(tuned.parameters(), lr=0.1)
     for _ in range(steps):
@@ -55,8 +55,23 @@ def lowest_go(importance, goes):
     return keep
 
 
+def scored(formula, power=1, temperature=1):
+    """The first step by a ``formula`` of the sizes of the weights, the temperature, and the weights with their signs."""
+
+    def step(w):
+        weight = w["network"][0].weight.detach()
+        sizes = weight.abs() ** power
+        return formula(sizes, temperature, weight.sign() * sizes)
+
+    return step
+
+
+def score(s, t, w):
+    return ((s / t).softmax(1) * s).sum(1)
+
+
 STEPS = {
-    "importance": lambda w: ap.attention_scores(w["network"][0].weight.detach()),
+    "importance": scored(score),
     "keep": lambda w: lowest_go(w["importance"], round(w["ratio"] * len(w["importance"]))),
     "masked": lambda w: silenced(w["network"], w["keep"]),
     "tuned": lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"]),
@@ -70,13 +85,13 @@ def six(**slips):
     return step_after_step(["network", "points", "labels", "ratio"], STEPS, slips)
 
 
-def answers(name, value):
-    """The solution, with ``value``, made of what is right, in the place of one step and three dots behind it."""
-    return six(**{name: lambda w: value(w | {name: STEPS[name](w)})}, **dots_after(name, list(STEPS)))
+def answers(name, value, **version):
+    """The solution, with ``value``, made of what is right, in the place of one step and three dots behind it.
 
-
-def sizes(w):
-    return w["network"][0].weight.detach().abs()
+    ``version``: another way for other steps, which is right.
+    """
+    right = STEPS | version
+    return six(**right | {name: lambda w: value(w | {name: right[name](w)})} | dots_after(name, list(STEPS)))
 
 
 def in_place(network, points, labels, ratio):
@@ -123,9 +138,91 @@ def one_layer(importance, layer, ratio):
     return ap.keep_by_ratio({layer: importance[layer]}, pruning_ratio=ratio)
 
 
+def rounded(to_whole):
+    return lambda w: lowest_go(w["importance"], to_whole(w["ratio"] * len(w["importance"])))
+
+
+# The first step of six, as a formula of the sizes, the temperature and the weights with their signs.
+WRONG_SCORES = [
+    (lambda s, t, w: s.sum(1), "that is the plain sum"),
+    (lambda s, t, w: s.mean(1), "that is the plain mean"),
+    (lambda s, t, w: (s / t).softmax(1), "these are the shares"),
+    (lambda s, t, w: (s / t).softmax(1).sum(1), "the shares of a row always"),
+    (lambda s, t, w: (s / t).softmax(1) * s, "these are the parts"),
+    (lambda s, t, w: ((s / t).softmax(1) * s).mean(1), "you took the mean"),
+    (lambda s, t, w: ((s / t).softmax(0) * s).sum(1), "your softmax goes along dim=0"),
+    (lambda s, t, w: ((s / t).softmax(0) * s).sum(0), "that is one value for each input"),
+    (lambda s, t, w: ((w / t).softmax(1) * w).sum(1), "you took the weights"),
+    (lambda s, t, w: ((w / t).softmax(1) * s).sum(1), "your softmax sees the signed"),
+    (lambda s, t, w: ((s / t).softmax(1) * w).sum(1), "the shares are right, but"),
+    (lambda s, t, w: ((s / t).flatten().softmax(0).view_as(s) * s).sum(1), "your softmax takes all"),
+    (lambda s, t, w: s.max(1).values, "that is the largest"),
+    (lambda s, t, w: s.norm(dim=1), "the first value is"),
+    (lambda s, t, w: score(s, t, w).tolist(), "it should be a tensor, and this is a list"),
+    (lambda s, t, w: None, "it should be a tensor, and this is None"),
+]
+# A later step, made of what is right, with three dots behind it.
+WRONG_STEPS = [
+    ("keep", lambda w: ~w["keep"], "it is True for the least important"),
+    ("keep", lambda w: w["keep"].float(), "it is of type torch.float32"),
+    ("keep", lambda w: w["keep"].nonzero().flatten(), "these are numbers of channels"),
+    ("keep", lambda w: w["importance"].argsort(), "these are numbers of channels"),
+    ("keep", lambda w: lowest_go(w["importance"], 7), "3 of 10 stay. The pruning ratio, 0.33"),
+    ("keep", lambda w: lowest_go(w["importance"], 5), "5 of 10 channels stay"),
+    ("keep", lambda w: lowest_go(-w["importance"], 3), "the most important channels go"),
+    ("keep", lambda w: lowest_go(-w["importance"].roll(1), 3), "as many go as should"),
+    ("keep", lambda w: {"0": w["keep"]}, "it should be a tensor, and this is a dict"),
+    ("masked", lambda w: w["network"], "that is the network that you were given"),
+    ("masked", lambda w: copy.deepcopy(w["network"]), "nothing is silent"),
+    ("masked", lambda w: silenced(w["network"], ~w["keep"]), "the neurons that should stay are zero"),
+    ("masked", lambda w: silenced(w["network"], w["keep"], bias=False), "the weights are zero, but"),
+    ("masked", silence_both, "the second layer has changed"),
+    ("masked", silence_the_reader, "you silence what the second layer reads"),
+    ("masked", lambda w: STEPS["tuned"](w), "the neurons that stay have changed"),
+    ("masked", lambda w: cut(w["network"], w["keep"]), "its weights have the shapes (7, 4)"),
+    ("masked", lambda w: w["network"][0].weight * w["keep"][:, None], "it should be a Sequential"),
+    ("tuned", lambda w: copy.deepcopy(w["masked"]), "it answers just as"),
+    ("tuned", lambda w: 0.3, "it should be a Sequential, and this is a float"),
+    ("small", lambda w: w["tuned"], "that is the network with the zeros"),
+    ("small", lambda w: copy.deepcopy(w["tuned"]), "its weights have the shapes (10, 4)"),
+    ("small", lambda w: cut(w["masked"], w["keep"]), "it answers as `masked` does"),
+    ("small", lambda w: cut(w["tuned"], w["keep"], activation=nn.ReLU), "its middle layer is a ReLU"),
+    ("small", lambda w: cut(w["tuned"], w["keep"].roll(1)), "it does not answer as `tuned` does: its first"),
+    ("small", other_columns, "it does not answer as `tuned` does: its second layer's weight"),
+    ("small", lambda w: nn.Sequential(*cut(w["tuned"], w["keep"])[:2]), "it should have the layers"),
+    ("left", lambda w: 1 - w["left"], "that is the share that goes"),
+    ("left", lambda w: 100 * w["left"], "that is in percent"),
+    ("left", lambda w: 1 / w["left"], "that is how many times fewer"),
+    ("left", lambda w: count(w["small"]), "that is how many are left"),
+    ("left", lambda w: 0.7, "that is the share of the neurons"),
+    ("left", lambda w: 1.0, "nothing would be gone"),
+    ("left", lambda w: round(w["left"], 2), "0.71 is rounded"),
+    ("left", lambda w: "0.7", "it should be one number, and this is a str"),
+]
+# One step done in a way that is wrong for good; what follows builds on it.
+WRONG_WAYS = [
+    (
+        "tuned",
+        lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"], weights=False),
+        "3 of 3 silent neurons woke up",
+    ),
+    ("tuned", lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"], biases=False), "the biases woke up"),
+    (
+        "tuned",
+        lambda w: trained(w["masked"], w["points"], -w["labels"] + 2, w["keep"]),
+        "the loss on the points should fall",
+    ),
+    ("tuned", silenced_at_the_end, "step 4 of 6, `tuned`: the neurons were awake while you trained"),
+    ("tuned", lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"], steps=5), "5 steps of training are few"),
+    ("keep", rounded(int), "step 2 of 6, `keep`: 0.4 · 9 is 3.6: rounded, not cut off"),
+    ("keep", rounded(math.ceil), "step 2 of 6, `keep`: 0.33 · 10 is 3.3: rounded, not cut off"),
+    ("small", lambda w: ap.remove(w["tuned"]), "sees only the masks of `ap.mask`"),
+    ("small", half_the_second_bias, "its second layer's bias should be all of tuned's"),
+    ("small", lambda w: cut(w["tuned"], lowest_go(w["importance"], 3)), "its weights have the shapes (6, 3)"),
+]
 CASES = [
-    (checks.weights_left, 0.25, True, "half of its inputs"),
-    (checks.weights_left, torch.tensor(0.25), True, "half of its inputs"),
+    (checks.weights_left, 0.25, True, "0.5 of its inputs"),
+    (checks.weights_left, torch.tensor(0.25), True, "0.5 of its inputs"),
     (checks.weights_left, 0.5, False, "channels of conv1"),
     (checks.weights_left, 0.75, False, "share that goes"),
     (checks.weights_left, 25, False, "in percent"),
@@ -136,7 +233,7 @@ CASES = [
     (checks.weights_left, 0.2504, False, "counted the biases"),
     (checks.weights_left, 429_290 / 1_703_370, False, "all parameters of the network"),
     (checks.weights_left, 1 / 16, False, "kernels stay"),
-    (checks.weights_left, 0.1, False, "Which of these numbers are halved"),
+    (checks.weights_left, 0.1, False, "Which of these numbers get smaller"),
     (checks.weights_left, [0.25], False, "one number, and this is a list"),
     (checks.weights_left, None, False, "one number, and this is None"),
     (checks.weights_left, "0.25", False, "Remove the quotes"),
@@ -158,13 +255,13 @@ CASES = [
         checks.keep_for_one_layer,
         lambda i, layer, ratio: {layer: lowest_go(i[layer], int(ratio * len(i[layer])))},
         False,
-        "0.37 · 40 is 14.8: rounded, not cut off",
+        "0.9 · 102 is 91.8: rounded, not cut off",
     ),
     (
         checks.keep_for_one_layer,
         lambda i, layer, ratio: {layer: lowest_go(i[layer], math.ceil(ratio * len(i[layer])))},
         False,
-        "0.33 · 40 is 13.2: rounded, not cut off",
+        "0.3 · 101 is 30.3: rounded, not cut off",
     ),
     (checks.keep_for_one_layer, lambda i, layer, ratio: {}, False, "names no layer"),
     (checks.keep_for_one_layer, lambda i, layer, ratio: one_layer(i, "fc1", ratio), False, "stops with KeyError"),
@@ -185,121 +282,14 @@ CASES = [
     (checks.six_steps, in_place, False, "changes the network"),
     (checks.six_steps, train_the_masked, False, "one and the same network"),
     *[
-        (checks.six_steps, answers(name, value), False, f"step {step + 1} of 6, `{name}`: {says}")
-        for step, name, value, says in [
-            (0, "importance", lambda w: sizes(w).sum(1), "that is the plain sum"),
-            (0, "importance", lambda w: sizes(w).mean(1), "that is the plain mean"),
-            (0, "importance", lambda w: sizes(w).softmax(1), "these are the shares"),
-            (0, "importance", lambda w: sizes(w).softmax(1).sum(1), "the shares of a row always"),
-            (0, "importance", lambda w: sizes(w).softmax(1) * sizes(w), "these are the parts"),
-            (0, "importance", lambda w: (sizes(w).softmax(1) * sizes(w)).mean(1), "you took the mean"),
-            (0, "importance", lambda w: (sizes(w).softmax(0) * sizes(w)).sum(1), "your softmax goes along dim=0"),
-            (0, "importance", lambda w: (sizes(w).softmax(0) * sizes(w)).sum(0), "that is one value for each input"),
-            (0, "importance", lambda w: ap.attention_scores(w["network"][0].weight, signed=True), "you took the weights"),
-            (
-                0,
-                "importance",
-                lambda w: (w["network"][0].weight.softmax(1) * sizes(w)).sum(1),
-                "your softmax sees the signed",
-            ),
-            (0, "importance", lambda w: (sizes(w).softmax(1) * w["network"][0].weight).sum(1), "the shares are right, but"),
-            (
-                0,
-                "importance",
-                lambda w: (sizes(w).flatten().softmax(0).view(10, 4) * sizes(w)).sum(1),
-                "your softmax takes all",
-            ),
-            (0, "importance", lambda w: sizes(w).max(1).values, "that is the largest"),
-            (0, "importance", lambda w: sizes(w).norm(dim=1), "the first value is"),
-            (0, "importance", lambda w: w["importance"].tolist(), "it should be a tensor, and this is a list"),
-            (0, "importance", lambda w: None, "it should be a tensor, and this is None"),
-            (1, "keep", lambda w: ~w["keep"], "it is True for the least important"),
-            (1, "keep", lambda w: w["keep"].float(), "it is of type torch.float32"),
-            (1, "keep", lambda w: w["keep"].nonzero().flatten(), "these are numbers of channels"),
-            (1, "keep", lambda w: w["importance"].argsort(), "these are numbers of channels"),
-            (1, "keep", lambda w: lowest_go(w["importance"], 7), "3 of 10 stay. The pruning ratio, 0.3"),
-            (1, "keep", lambda w: lowest_go(w["importance"], 4), "6 of 10 channels stay"),
-            (1, "keep", lambda w: lowest_go(-w["importance"], 3), "the most important channels go"),
-            (1, "keep", lambda w: lowest_go(-w["importance"].roll(1), 3), "as many go as should"),
-            (1, "keep", lambda w: {"0": w["keep"]}, "it should be a tensor, and this is a dict"),
-            (2, "masked", lambda w: w["network"], "that is the network that you were given"),
-            (2, "masked", lambda w: copy.deepcopy(w["network"]), "nothing is silent"),
-            (2, "masked", lambda w: silenced(w["network"], ~w["keep"]), "the neurons that should stay are zero"),
-            (2, "masked", lambda w: silenced(w["network"], w["keep"], bias=False), "the weights are zero, but"),
-            (2, "masked", silence_both, "the second layer has changed"),
-            (2, "masked", silence_the_reader, "you silence what the second layer reads"),
-            (2, "masked", lambda w: STEPS["tuned"](w), "the neurons that stay have changed"),
-            (2, "masked", lambda w: cut(w["network"], w["keep"]), "its weights have the shapes (7, 4)"),
-            (2, "masked", lambda w: w["network"][0].weight * w["keep"][:, None], "it should be a Sequential"),
-            (3, "tuned", lambda w: copy.deepcopy(w["masked"]), "it answers just as"),
-            (3, "tuned", lambda w: 0.3, "it should be a Sequential, and this is a float"),
-            (4, "small", lambda w: w["tuned"], "that is the network with the zeros"),
-            (4, "small", lambda w: copy.deepcopy(w["tuned"]), "its weights have the shapes (10, 4)"),
-            (4, "small", lambda w: cut(w["masked"], w["keep"]), "it answers as `masked` does"),
-            (4, "small", lambda w: cut(w["tuned"], w["keep"], activation=nn.ReLU), "its middle layer is a ReLU"),
-            (4, "small", lambda w: cut(w["tuned"], w["keep"].roll(1)), "it does not answer as `tuned` does: its first"),
-            (4, "small", other_columns, "it does not answer as `tuned` does: its second layer's weight"),
-            (4, "small", lambda w: nn.Sequential(*cut(w["tuned"], w["keep"])[:2]), "it should have the layers"),
-            (5, "left", lambda w: 1 - w["left"], "that is the share that goes"),
-            (5, "left", lambda w: 100 * w["left"], "that is in percent"),
-            (5, "left", lambda w: 1 / w["left"], "that is how many times fewer"),
-            (5, "left", lambda w: count(w["small"]), "that is how many are left"),
-            (5, "left", lambda w: 0.7, "that is the share of the neurons"),
-            (5, "left", lambda w: 1.0, "nothing would be gone"),
-            (5, "left", lambda w: round(w["left"], 2), "0.71 is rounded"),
-            (5, "left", lambda w: "0.7", "it should be one number, and this is a str"),
-        ]
+        (checks.six_steps, answers("importance", scored(formula)), False, f"step 1 of 6, `importance`: {says}")
+        for formula, says in WRONG_SCORES
     ],
-    (
-        checks.six_steps,
-        six(tuned=lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"], weights=False)),
-        False,
-        "3 of 3 silent neurons woke up",
-    ),
-    (
-        checks.six_steps,
-        six(tuned=lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"], biases=False)),
-        False,
-        "the biases woke up",
-    ),
-    (
-        checks.six_steps,
-        six(tuned=lambda w: trained(w["masked"], w["points"], -w["labels"] + 2, w["keep"])),
-        False,
-        "the loss on the points should fall",
-    ),
-    (
-        checks.six_steps,
-        six(tuned=silenced_at_the_end),
-        False,
-        "step 4 of 6, `tuned`: the neurons were awake while you trained",
-    ),
-    (
-        checks.six_steps,
-        six(tuned=lambda w: trained(w["masked"], w["points"], w["labels"], w["keep"], steps=5)),
-        False,
-        "step 4 of 6, `tuned`: 5 steps of training are few",
-    ),
-    (
-        checks.six_steps,
-        six(keep=lambda w: lowest_go(w["importance"], int(w["ratio"] * len(w["importance"])))),
-        False,
-        "step 2 of 6, `keep`: 0.37 · 10 is 3.7: rounded, not cut off",
-    ),
-    (
-        checks.six_steps,
-        six(keep=lambda w: lowest_go(w["importance"], math.ceil(w["ratio"] * len(w["importance"])))),
-        False,
-        "step 2 of 6, `keep`: 0.33 · 10 is 3.3: rounded, not cut off",
-    ),
-    (checks.six_steps, six(small=lambda w: ap.remove(w["tuned"])), False, "sees only the masks of `ap.mask`"),
-    (checks.six_steps, six(small=half_the_second_bias), False, "its second layer's bias should be all of tuned's"),
-    (
-        checks.six_steps,
-        six(small=lambda w: cut(w["tuned"], lowest_go(w["importance"], 3))),
-        False,
-        "its weights have the shapes (5, 2)",
-    ),
+    *[
+        (checks.six_steps, answers(name, value), False, f"step {list(STEPS).index(name) + 1} of 6, `{name}`: {says}")
+        for name, value, says in WRONG_STEPS
+    ],
+    *[(checks.six_steps, six(**{name: step}), False, says) for name, step, says in WRONG_WAYS],
 ]
 
 
