@@ -7,9 +7,13 @@ and dictionaries of them; networks of torch's layers.
 """
 
 import copy
+import functools
 import itertools
+import random
 from collections.abc import Callable
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -166,3 +170,74 @@ def budget_spent(function, importance: dict[str, Tensor], budget: float, unit: s
     keep = function(given, budget, cost)
     changed = given.keys() != importance.keys() or any(not given[name].equal(importance[name]) for name in given)
     return keep, questions, changed
+
+
+def generators_moved(function, *inputs) -> tuple[object, list[str]]:
+    """What a function returns, and whose random numbers it moves on: of "torch", "numpy" and "python"."""
+    before = _generators()
+    result = function(*inputs)
+    after = _generators()
+    return result, [name for name, state in before.items() if state != after[name]]
+
+
+def _generators() -> dict[str, object]:
+    of_numpy = np.random.get_state()  # noqa: NPY002, the reader may draw from it
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": (of_numpy[1].tolist(), of_numpy[2]),
+        "python": random.getstate(),
+    }
+
+
+class Pass(NamedTuple):
+    """One forward pass: which pictures, in which state of the network, and what came out."""
+
+    images: Tensor
+    training: bool
+    with_gradients: bool
+    weights: Tensor
+    scores: Tensor  # (N, classes)
+    gradient: Tensor | None  # of the loss by the scores; None if no loss went back
+    left_over: bool  # were there gradients of an earlier batch when the loss went back?
+
+    @property
+    def pictures(self) -> Tensor:
+        """The numbers of the pictures (N,), which are the first number in each of them."""
+        return self.images.flatten(1)[:, 0].round().long()
+
+
+class _WritesDown(nn.Module):
+    """A small network that writes down what is done with it. The first number of a picture says which one it is."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.linear, self.passes = linear, []
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores = self.linear(images.flatten(1)[:, 1:])
+        number = len(self.passes)
+        self.passes.append(
+            Pass(
+                images.detach().clone(),
+                self.training,
+                torch.is_grad_enabled(),
+                self.linear.weight.detach().clone(),
+                scores.detach().clone(),
+                None,
+                False,
+            )
+        )
+        if scores.requires_grad:
+            scores.register_hook(functools.partial(self._loss_goes_back, number))
+        return scores
+
+    def _loss_goes_back(self, number: int, gradient: Tensor) -> None:
+        left_over = any(p.grad is not None and bool(p.grad.any()) for p in self.parameters())
+        self.passes[number] = self.passes[number]._replace(gradient=gradient.detach().clone(), left_over=left_over)
+
+
+def training_passes(function, linear: nn.Linear, *inputs) -> tuple[object, list[tuple]]:
+    """What a function (network, *inputs) returns, and every ``Pass`` through its network, which is the layer ``linear``."""
+    network = _WritesDown(linear)
+    result = function(network, *inputs)
+    return result, [tuple(one) for one in network.passes]
