@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from . import _limits
 from .data import images
+from .grading import sandbox
 from .networks import inference
 from .report import checkpoints
 
@@ -50,6 +51,7 @@ def examine() -> Iterator[Finding]:
     yield cache_folder()
     yield from shipped_networks()
     yield notebook_kernel()
+    yield grading_sandbox()
 
 
 def python_version() -> Finding:
@@ -205,6 +207,13 @@ def notebook_kernel() -> Finding:
     here = Path(command).name == command or Path(command).parent == Path(sys.executable).parent
     advice = "" if here else f"Lessons would run with another Python. Make this one the kernel: {install}"
     return Finding(here, f"the notebook kernel runs {command}", advice)
+
+
+def grading_sandbox() -> Finding:
+    """Can coursework be graded here? Only teachers need that, so it is in order anyway."""
+    problem = sandbox.problem()
+    found = f"coursework can{'not' if problem else ''} be graded here in a sandbox"
+    return Finding(True, found, f"Only teachers need it. {problem}" if problem else "")
 
 
 def _plain(requirement: Requirement) -> str:

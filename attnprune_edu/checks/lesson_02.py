@@ -127,7 +127,7 @@ def attention_importance(function, *, power: float = 1, multiple: float = 1) -> 
                 f"{right_above} {name} has other scores than it should. Cutting off e^ or its infinity (`clamp`, "
                 "`nan_to_num`) changes the shares; subtract the largest size of each row."
             )
-    return right("this is what `ap.importance` does. The next cell compares the two on the real network.")
+    return right("this is what `ap.importance` does. Compare the two on a real network.")
 
 
 def _importance_from(function, network: ArticleNet, temperature: float) -> dict[str, Tensor]:

@@ -1,0 +1,201 @@
+"""One run of a student's notebook: what is told to the worker, what it answers, and the limits that it is held to."""
+
+import json
+import os
+import select
+import subprocess
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+
+import psutil
+
+from . import sandbox
+
+TAIL = 2000
+ORDER = 200_000_000  # bytes of one answer of the worker, and of all of them
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a submission may take. Bytes, and seconds of the processor's time unless said otherwise."""
+
+    memory: int = 3 << 30  # of addresses, on top of what the imports take
+    cpu_seconds: int = 300  # of the whole session
+    file_size: int = 32 << 20
+    open_files: int = 256
+    cell_seconds: int = 10  # of a cell, and of a call of a function
+    resident: int = 2 << 30  # of memory, all processes together
+    processes: int = 60
+    start: int = 300  # of the clock, until the imports are done
+    asleep: int = 20  # of the clock, without computing or answering
+    whole: int = 900  # of the clock
+
+
+class Ended(BaseException):
+    """The worker is gone, or had to be stopped: ``why`` in words that go behind "it". No check may take it for an error."""
+
+    def __init__(self, why: str):
+        super().__init__(why)
+        self.why = why
+
+
+class Session:
+    """A worker in a sandbox, or, if ``unsafe``, in none. Use it in a ``with`` statement: no process outlives it."""
+
+    def __init__(self, limits: Limits, unsafe: bool = False):
+        self.limits, self.unsafe = limits, unsafe
+        self.printed = self.said = self.peak = 0
+        self.tail = b""  # what it printed last
+        self.cpu = self.cpu_at_event = 0.0
+
+    def __enter__(self) -> "Session":
+        events, channel = os.pipe()
+        command = sandbox.worker(channel) if self.unsafe else sandbox.command(channel)
+        self.home = tempfile.TemporaryDirectory() if self.unsafe else None
+        environment = sandbox.environment() | ({"HOME": self.home.name} if self.home else {})
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(channel,),
+            env=environment,
+            cwd=self.home.name if self.home else None,
+            start_new_session=True,
+        )
+        os.close(channel)
+        self.events, self.output = events, self.process.stdout.fileno()
+        self.open, self.buffer, self.ready, self.checked = {events, self.output}, b"", False, 0.0
+        self.family, self.waiting = psutil.Process(self.process.pid), []
+        self.started = self.moved = time.monotonic()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        os.close(self.events)
+        if self.home:
+            self.home.cleanup()
+
+    def send(self, **order) -> None:
+        """Tell the worker what to do."""
+        data = json.dumps(order).encode() + b"\n"
+        self.moved = time.monotonic()
+        os.set_blocking(self.process.stdin.fileno(), False)
+        while data:  # it may have to print before it reads
+            try:
+                data = data[os.write(self.process.stdin.fileno(), data) :]
+            except BlockingIOError:
+                self._read(writable=True)
+            except OSError:
+                break  # it is gone; whoever waits for its answer learns why
+            self._hold_to_limits()
+
+    def start(self, cells: list[str], skip: list[int]) -> None:
+        """Hand over the code cells."""
+        self.send(cells=cells, skip=skip, limits=asdict(self.limits))
+
+    def next(self) -> dict:
+        """The worker's next event. Raises Ended if there is none to come."""
+        while not self.waiting:
+            self._read()
+            if self.waiting:
+                break
+            self._hold_to_limits()
+            if self.events not in self.open:
+                raise Ended("ended the process (os._exit, a crash, or more memory than allowed)")
+        self.cpu_at_event, self.moved = self.cpu, time.monotonic()
+        event = self.waiting.pop(0)
+        self.ready = self.ready or "ready" in event
+        return event
+
+    def _read(self, writable: bool = False) -> None:
+        """Take what has come, waiting for it a tenth of a second."""
+        writers = [self.process.stdin.fileno()] if writable else []
+        for descriptor in select.select(list(self.open), writers, [], 0.1)[0]:
+            data = os.read(descriptor, 1 << 20)
+            if not data:
+                self.open.discard(descriptor)
+            elif descriptor == self.output:
+                self.printed += len(data)
+                self.tail = (self.tail + data)[-TAIL:]
+            else:
+                self.said += len(data)
+                if self.said > ORDER:
+                    raise self._stop("sent more than the grader takes")
+                *lines, self.buffer = (self.buffer + data).split(b"\n")
+                self.waiting += [event for line in lines if isinstance(event := _event(line), dict)]
+
+    def _hold_to_limits(self) -> None:
+        now = time.monotonic()
+        if now - self.checked < 0.2:
+            return
+        self.checked = now
+        limits = self.limits
+        resident, cpu, members = self._usage("rss")
+        if resident > limits.resident:  # forked processes share most of theirs: count that once, which takes longer
+            resident = self._usage("pss")[0]
+        moved = cpu > self.cpu + 0.01
+        self.cpu, self.peak = max(cpu, self.cpu), max(resident, self.peak)
+        if moved:
+            self.moved = now
+        if members > limits.processes:
+            raise self._stop("started too many processes")
+        if resident > limits.resident:
+            raise self._stop(f"used more than {limits.resident >> 30} GB of memory")
+        if not self.ready:
+            if now - self.started > limits.start:
+                raise self._stop("did not start")
+        elif self.cpu - self.cpu_at_event > limits.cell_seconds + 3:
+            raise self._stop(f"computed for more than {limits.cell_seconds} seconds and could not be interrupted")
+        elif now - self.moved > limits.asleep:
+            raise self._stop(f"waited for more than {limits.asleep} seconds")
+        if now - self.started > limits.whole:
+            raise self._stop(f"ran for more than {limits.whole // 60} minutes")
+
+    def _usage(self, memory: str) -> tuple[int, float, int]:
+        """Memory in bytes, seconds computed, and how many processes, of the worker and all that it started.
+
+        ``memory``: "rss", which counts shared pages in each process, or "pss", which divides them among the processes.
+        """
+        resident, cpu, members = 0, 0.0, 0
+        try:
+            family = [self.family, *self.family.children(recursive=True)]
+        except psutil.Error:
+            return 0, self.cpu, 0
+        for member in family:
+            try:
+                with member.oneshot():
+                    resident += getattr(member.memory_info() if memory == "rss" else member.memory_full_info(), memory)
+                    times = member.cpu_times()
+                    cpu += times.user + times.system
+                    members += 1
+            except psutil.Error:
+                continue
+        return resident, cpu, members
+
+    def _stop(self, why: str) -> Ended:
+        self._kill()
+        return Ended(why)
+
+    def _kill(self) -> None:
+        if self.unsafe:  # no namespace ends its children with it
+            for child in self._children():
+                child.kill()
+        self.process.kill()
+
+    def _children(self) -> list[psutil.Process]:
+        try:
+            return self.family.children(recursive=True)
+        except psutil.Error:
+            return []
+
+
+def _event(line: bytes):
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,257 @@
+"""What a student's code may try, in the sandbox as it is used: what it earns, and that nothing outside notices."""
+
+import os
+import socket
+import threading
+import time
+
+import pytest
+import torch
+
+from attnprune_edu.coursework import exercises_of
+from attnprune_edu.grading import sandbox
+from attnprune_edu.grading.running import run_and_judge
+from attnprune_edu.grading.session import Limits
+from attnprune_edu.grading.solutions import solution_of
+
+pytestmark = pytest.mark.skipif(sandbox.problem() is not None, reason=str(sandbox.problem()))
+
+STUDENT, KEY = "s0001", b"a key for these tests, 32 bytes."
+EXERCISES = exercises_of("02")
+LIMITS = Limits(cell_seconds=1, asleep=3)
+START = [
+    "import torch\nimport attnprune_edu as ap",
+    f'from attnprune_edu.coursework import Coursework\nmine = Coursework("02", "{STUDENT}")',
+    "mine.task(1)",
+]
+SOLVED = [
+    f"{solution_of('02', exercise, STUDENT)}\nmine.check({number}, {exercise.answer})"
+    for number, exercise in enumerate(EXERCISES, start=1)
+]
+BLANK = ["answer_1 = ...", "answer_2 = (..., ...)", "def my_importance(model, temperature):\n    return ..."]
+
+
+def graded(cells, student=STUDENT, limits=LIMITS):
+    run = run_and_judge(EXERCISES, cells, student, KEY, limits=limits)
+    return run, [run.verdicts[exercise.check].share for exercise in EXERCISES]
+
+
+@pytest.mark.parametrize(
+    ("cells", "shares"), [(SOLVED, [1, 1, 1]), (BLANK, [0, 0, 0]), ([], [0, 0, 0]), (SOLVED[:1], [1, 0, 0])]
+)
+def test_the_solution_earns_everything_and_the_blank_nothing(cells, shares):
+    run, earned = graded(START + cells)
+    assert earned == shares and not run.faults and not run.errors and run.declared == STUDENT
+    assert run.verdicts["score_by_hand"].solved is (None if cells == BLANK else bool(cells))
+
+
+ENDS, MEMORY = "ended the process", "memory"
+HOSTILE_CELLS = {  # what stands before the solution, and where the process had to be stopped, why
+    "os._exit": ("import os; os._exit(0)", ENDS),
+    "sys.exit": ("import sys; sys.exit(1)", None),
+    "an endless loop": ("while True: pass", None),
+    "an endless loop that swallows what interrupts it": (
+        "while True:\n    try:\n        while True: sum(range(1000))\n    except BaseException: pass",
+        "could not be interrupted",
+    ),
+    "a long computation in C": ("sum(range(10**12))", "be interrupted"),
+    "no signal any more": (
+        "import signal; signal.signal(signal.SIGPROF, signal.SIG_IGN)\nwhile True: pass",
+        "be interrupted",
+    ),
+    "sleep": ("import time; time.sleep(10_000)", "waited for more"),
+    "5 GB": ("ones = torch.ones(5 * 2**28)", None),
+    "5 GB in pieces": ("pieces = []\nfor _ in range(100): pieces.append(bytearray(b'x' * 2**26))", None),
+    "5 GB in children": (
+        "import os, time\nfor _ in range(6):\n    if not os.fork():\n        some = bytearray(b'x' * 900_000_000); time.sleep(99)\n"
+        "time.sleep(9)",
+        MEMORY,
+    ),
+    "150 forks": ("import os, time\nfor _ in range(150):\n    if not os.fork(): time.sleep(100)", "too many processes"),
+    "a crash": ("import ctypes; ctypes.string_at(0)", ENDS),
+    "killing the parent": ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", None),
+    "killing everybody": ("import os, signal; os.kill(-1, signal.SIGKILL)", None),
+    "30 MB of output": ("print('x' * 30_000_000)", None),
+    "a full disk": ("open('big', 'wb').write(bytes(2**27))", None),
+    "full shared memory": ("open('/dev/shm/big', 'wb').write(bytes(2**27))", None),
+    "no standard output": ("import os; os.close(1); os.close(2)", None),
+    "a syntax error": ("def f(:", None),
+    "conflict marks": ("<<<<<<< mine", None),
+    "a fork that goes on": ("import os; os.fork()", None),
+    "a thread for ever": (
+        "import threading\nthreading.Thread(target=lambda: sum(iter(lambda: 0, 1)), daemon=True).start()",
+        None,
+    ),
+    "deep recursion": ("def f(): return f()\nf()", None),
+    "a transformer that empties later cells": ("get_ipython().input_transformers_post.append(lambda lines: [])", None),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_CELLS)
+def test_a_hostile_cell_costs_no_other_answer(kind):
+    cell, fault = HOSTILE_CELLS[kind]
+    began = time.monotonic()
+    run, earned = graded([*START, cell, *SOLVED])
+    expected = [0, 0, 0] if kind == "a transformer that empties later cells" else [1, 1, 1]
+    assert earned == expected, run
+    if fault is None:
+        assert not run.faults, run.faults
+    else:
+        assert [number for number in run.faults if fault in run.faults[number]] == [len(START)], run.faults
+    assert time.monotonic() - began < 60
+    assert run.peak_bytes < 3 << 30
+
+
+HOSTILE_FUNCTIONS = {
+    "endless": "while True: pass",
+    "that swallows what interrupts it": (
+        "while True:\n        try:\n            while True: sum(range(1000))\n        except BaseException: pass"
+    ),
+    "that exits": "import os; os._exit(0)",
+    "that raises what it is given": "raise ValueError(str(model.conv1.weight))",
+    "that interrupts": "raise KeyboardInterrupt",
+    "with 5 GB": "return {'conv1': torch.ones(5 * 2**28)}",
+    "with an endless structure": "loop = []; loop.append(loop); return loop",
+    "that returns itself": "return my_importance",
+    "that prints for ever": "while True: print('x' * 1000)",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_FUNCTIONS)
+def test_a_hostile_function_earns_nothing_and_costs_no_other_answer(kind):
+    function = f"def my_importance(model, temperature):\n    {HOSTILE_FUNCTIONS[kind]}"
+    run, earned = graded([*START, *SOLVED[:2], function])
+    assert earned == [1, 1, 0], run
+    assert "tensor(" not in run.verdicts["attention_importance"].message, "the inputs are secret"
+
+
+def test_it_finds_no_answers_no_secrets_and_nothing_of_the_machine(tmp_path):
+    (tmp_path / "secret").write_text("the roster")
+    looks = f"""
+import glob, importlib, os, attnprune_edu
+seen = {{}}
+def look(name, what):
+    try: seen[name] = what()
+    except BaseException as error: seen[name] = type(error).__name__
+package = os.path.dirname(attnprune_edu.__file__)
+look("file", lambda: open({str(tmp_path / "secret")!r}).read())
+look("checks", lambda: sorted(os.listdir(package + "/checks")))
+look("grading", lambda: sorted(os.listdir(package + "/grading")))
+look("judge", lambda: str(importlib.import_module("attnprune_edu.grading.judging")))
+look("lesson", lambda: str(importlib.import_module("attnprune_edu.checks.lesson_02")))
+look("beside", lambda: [name for name in os.listdir(os.path.dirname(package)) if "lesson" in name or "solution" in name])
+look("environment", lambda: sorted(os.environ))
+look("processes", lambda: len([name for name in os.listdir("/proc") if name.isdigit()]))
+look("write", lambda: open(package + "/x", "w"))
+look("root", lambda: open("/x", "w"))
+look("replace", lambda: os.rename(package + "/checks/verdict.py", package + "/checks/other.py"))
+look("user", lambda: os.getuid())
+look("namespace", lambda: __import__("ctypes").CDLL(None).unshare(0x10000000))
+answer_2 = list(seen.items())
+"""
+    run, _ = graded([*START, looks])
+    seen = {pair["of"][0]: pair["of"][1] for pair in run.answers["two_temperatures"]["of"]}
+    seen = {name: value["of"] if isinstance(value, dict) else value for name, value in seen.items()}
+    assert seen["file"] == "FileNotFoundError"
+    assert seen["checks"] == ["__init__.py", "observers.py", "verdict.py"] and seen["grading"] == ["wire.py", "worker.py"]
+    assert seen["judge"] == seen["lesson"] == "ModuleNotFoundError" and seen["beside"] == []
+    assert not {name for name in seen["environment"] if "KEY" in name or "TOKEN" in name}
+    assert set(seen["environment"]) <= {*sandbox.environment(), "PWD", "LC_CTYPE"}
+    assert seen["processes"] <= 3 and seen["user"] == 65534 and seen["namespace"] == -1
+    assert seen["write"] == seen["root"] == seen["replace"] == "OSError"
+
+
+def test_it_reaches_no_network_not_even_this_machine():
+    server = socket.create_server(("127.0.0.1", 0))
+    connected = []
+    threading.Thread(target=lambda: connected.append(server.accept()), daemon=True).start()
+    call = f"import socket\nsocket.create_connection(('127.0.0.1', {server.getsockname()[1]}), timeout=2)"
+    run, earned = graded([*START, call, *SOLVED])
+    server.close()
+    assert earned == [1, 1, 1] and "Error" in run.errors[0][1] and not connected
+
+
+FORGED = """
+import json, os, sys
+channel = int(sys.argv[1])
+def say(**event): os.write(channel, json.dumps(event).encode() + b"\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "say(asked='answer_1'); say(value=1.0); say(ran=True)",
+        "say(ran=True, declared='s0002'); say(asked='x'); say(solved=True, share=1)",
+        "os.write(channel, b'not json\\n' * 1000 + b'[' * 100_000 + b'\\n')",
+        "say(cell=-5); say(done=10**9, error=3); os._exit(0)",
+        "say(asked='answer_1'); say(value={'is': 'network', 'kind': 'Conv2d'})",
+        "os.close(channel)",
+        "while True: os.write(channel, b'x' * 1000 + b'\\n')",
+        "say(verdicts={'score_by_hand': 1}, share=1.0); os._exit(0)",
+    ],
+)
+def test_whatever_is_said_in_the_workers_place_earns_nothing(forged):
+    run, earned = graded([*START, FORGED + forged, *BLANK])
+    assert earned == [0, 0, 0], run
+
+
+def test_checks_that_are_replaced_change_nothing():
+    cheat = (
+        "ap.checks.score_by_hand = lambda *answer, **given: True\nimport attnprune_edu.checks.observers as o\no.observe = 1"
+    )
+    assert graded([*START, cheat, "answer_1 = 7", *BLANK[1:]])[1] == [0, 0, 0]
+
+
+def test_another_students_answers_earn_next_to_nothing():
+    other = [cell.replace(STUDENT, "s0002") for cell in START]
+    solved = [solution_of("02", exercise, "s0002") for exercise in EXERCISES]
+    run, earned = graded(other + solved)
+    assert earned[0] == earned[2] == 0 and run.declared == "s0002"
+
+
+def test_two_notebooks_at_once_see_nothing_of_each_other():
+    shares = {}
+
+    def run(name, cells):
+        shares[name] = graded(START + cells)[1]
+
+    threads = [threading.Thread(target=run, args=pair) for pair in (("solved", SOLVED), ("blank", BLANK))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert shares == {"solved": [1, 1, 1], "blank": [0, 0, 0]}
+
+
+def test_no_process_is_left_behind():
+    mark = "a mark of this test"
+    run, _ = graded(
+        [
+            *START,
+            f"""import os, sys, time
+for _ in range(5):
+    if not os.fork():
+        os.execv(sys.executable, ["python", "-c", "import time; time.sleep(99)", {mark!r}])
+time.sleep(1)""",
+        ]
+    )
+    assert not run.errors
+    for _ in range(50):  # the kernel takes them away one after the other
+        if not (left := [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_marked(pid, mark)]):
+            break
+        time.sleep(0.1)
+    assert not left
+
+
+def _is_marked(pid, mark):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as command:
+            return mark.encode() in command.read()
+    except OSError:
+        return False
+
+
+def test_unsafe_grades_as_well():
+    run = run_and_judge(EXERCISES, START + SOLVED, STUDENT, KEY, unsafe=True, limits=LIMITS)
+    assert [verdict.share for verdict in run.verdicts.values()] == [1, 1, 1] and torch.get_num_threads()
