@@ -3,7 +3,7 @@
 PYTHON ?= python3
 STEPS := demo test zoo data notebooks checkpoints bench lock clean
 
-.PHONY: help lab mutants $(STEPS)
+.PHONY: help lab mutants grade $(STEPS)
 
 help:
 	@$(PYTHON) course.py
@@ -13,6 +13,9 @@ lab:
 
 mutants:
 	@$(PYTHON) course.py mutants $(if $(SAMPLE),--sample=$(SAMPLE)) $(ONLY)
+
+grade:
+	@$(PYTHON) course.py grade $(LESSON) $(if $(SUBMISSIONS),"$(SUBMISSIONS)") $(if $(ROSTER),--roster "$(ROSTER)") $(OPTIONS)
 
 $(STEPS):
 	@$(PYTHON) course.py $@

@@ -86,6 +86,13 @@ def mutants(sample: int, modules: Sequence[str]) -> None:
 
 
 @step
+def grade(arguments: Sequence[str]) -> None:
+    """for teachers: grade the coursework that students handed in"""
+    prepare()
+    python("-m", "attnprune_edu_command", "grade", *(arguments or ["--help"]))
+
+
+@step
 def data() -> None:
     """download CIFAR-10 (170 MB), resuming where an earlier try broke off"""
     prepare()
@@ -244,6 +251,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     of_mutants.add_argument("--sample", type=int, default=20, help="per file, default: 20, 0: all (make mutants SAMPLE=20)")
     of_mutants.add_argument(
         "modules", nargs="*", metavar="FILE", help="default: most of the library (make mutants ONLY=FILE)"
+    )
+    of_grade = choices.choices["grade"]
+    of_grade.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="LESSON SUBMISSIONS ...",
+        help="as of `attnprune-edu grade`; alone, lists them (make grade LESSON=02 SUBMISSIONS=FOLDER ROSTER=FILE)",
     )
     chosen = vars(parser.parse_args(arguments))
     if (name := chosen.pop("step")) is None:

@@ -133,6 +133,12 @@ def test_options_of_mutants_are_handed_on(called, monkeypatch):
     assert called[-1][1:] == ["tools/mutants.py", "--sample", "3", "a.py", "b.py"]
 
 
+def test_what_the_grader_is_asked_is_handed_on(called, monkeypatch):
+    monkeypatch.setattr(course, "prepare", lambda: None)
+    course.main(["grade", "02", "my in", "--roster", "r.csv", "--jobs=2"])
+    assert called[-1][1:] == ["-m", "attnprune_edu_command", "grade", "02", "my in", "--roster", "r.csv", "--jobs=2"]
+
+
 def test_the_environment_is_made_once_and_again_when_its_lists_change(called, elsewhere):
     course.prepare()
     assert [call[2] for call in called] == ["venv", "pip", "uv", "jupyterlab.labextensions"]

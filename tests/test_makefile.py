@@ -27,7 +27,11 @@ def test_every_step_has_its_target():
 
 @pytest.mark.parametrize(
     ("target", "variables", "arguments"),
-    [("lab", {"PORT": 9999}, "--port=9999"), ("mutants", {"ONLY": "a.py", "SAMPLE": 0}, "--sample=0 a.py")],
+    [
+        ("lab", {"PORT": 9999}, "--port=9999"),
+        ("mutants", {"ONLY": "a.py", "SAMPLE": 0}, "--sample=0 a.py"),
+        ("grade", {"LESSON": "02", "SUBMISSIONS": "my in", "ROSTER": "r.csv"}, '02 "my in" --roster "r.csv"'),
+    ],
 )
 def test_variables_become_options(target, variables, arguments):
     assert make("-n", target, **variables).endswith(f"course.py {target} {arguments}")

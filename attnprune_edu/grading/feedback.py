@@ -1,0 +1,107 @@
+"""The page that a student reads: what was asked, what the answer was, what is wrong with it, and how it goes."""
+
+import functools
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from ..checks.verdict import Verdict
+from ..coursework import Exercise, stream
+from ..workbook import COURSE
+from .marks import NOTHING, WAITING, Mark
+from .records import FAILED, file_name, write_text
+from .solutions import solution_of
+
+PAGES = Path(__file__).parent / "pages"
+TYPESETTING = COURSE / "tools" / "page" / "tex-svg.js"  # MathJax, as in the pages of the lessons
+
+
+def write_feedback(folder: Path, lesson: str, exercises: Sequence[Exercise], marks: Sequence[Mark], solutions: bool) -> None:
+    """Write a page for each of the ``marks`` on something that was handed in: ``ID.html`` in ``folder``.
+
+    ``solutions``: whether a wrong answer is followed by a folded solution with the student's own numbers.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if TYPESETTING.is_file() and not (folder / TYPESETTING.name).is_file():
+        shutil.copyfile(TYPESETTING, folder / TYPESETTING.name)
+    for mark in marks:
+        if mark.state not in (NOTHING, WAITING, FAILED):
+            write_text(folder / f"{file_name(mark.student.id)}.html", page(lesson, exercises, mark, solutions))
+
+
+def page(lesson: str, exercises: Sequence[Exercise], mark: Mark, solutions: bool = True) -> str:
+    """The feedback on one student's coursework as one HTML page."""
+    title, sections = _lesson(lesson)
+    parts = []
+    for number, exercise in enumerate(exercises, start=1) if mark.record else ():
+        heading, text = sections.get(exercise.check, (f"Exercise {number}", ""))
+        verdict = mark.record.verdicts.get(exercise.check)
+        given = exercise.given(stream(mark.student.id, exercise.check))
+        task = exercise.task(**given)
+        parts.append(
+            {
+                "heading": heading,
+                "task": _typeset(f"{text}\n\n{task}" if exercise.added else task),
+                "answer": exercise.answer,
+                "code": mark.record.code.get(exercise.check),
+                "verdict": verdict,
+                "points": mark.points[exercise.check],
+                "of": exercise.points,
+                "override": mark.overrides.get(exercise.check),
+                "solution": solution_of(lesson, exercise, mark.student.id)
+                if solutions and verdict and not verdict.solved
+                else None,
+            }
+        )
+    return template("feedback").render(lesson=lesson, title=title, mark=mark, parts=parts)
+
+
+@functools.cache
+def template(name: str) -> jinja2.Template:
+    """The page ``name`` of the folder ``pages``, into which nothing goes that is not escaped."""
+    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined)
+    pages.filters |= {"points": lambda number: f"{number:g}", "sentence": _sentence, "said": _said}
+    pages.globals["style"] = Markup((PAGES / "style.css").read_text(encoding="utf-8"))
+    return pages.get_template(f"{name}.html.j2")
+
+
+def _lesson(lesson: str) -> tuple[str, dict[str, tuple[str, str]]]:
+    """The title of a lesson, and {check: (heading, text above the cell)} of its exercises, as far as the text is here."""
+    path = next((COURSE / "lessons").glob(f"{lesson}_*.md"), None)
+    text = path.read_text(encoding="utf-8") if path else ""
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)
+    sections = {}
+    for section in re.split(r"^### (?=Exercise)", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = section.partition("\n")
+        if check := re.search(r"ap\.checks\.(\w+)\(", body):
+            sections[check[1]] = heading.strip(), body.partition("```python")[0].strip()
+    return title[1] if title else f"Lesson {lesson}", sections
+
+
+def _typeset(text: str) -> Markup:
+    """The course's own Markdown as HTML; mathematics is left for MathJax."""
+    from nbconvert.filters.markdown import markdown2html
+
+    return Markup(markdown2html(text))
+
+
+def _said(verdict: Verdict) -> Markup:
+    """What a check said, with its first word in bold."""
+    word = {True: "✓ Right.", False: "✗ Not yet:", None: "… Not tried:"}[verdict.solved]
+    message = "there was no answer in the place of the three dots." if verdict.solved is None else verdict.message
+    return Markup("<strong>{}</strong> {}").format(
+        word, _with_code(message[:1].upper() + message[1:] if verdict.solved else message)
+    )
+
+
+def _sentence(note: str) -> Markup:
+    return _with_code(note[:1].upper() + note[1:] + ("" if note.endswith((".", "!", "?")) else "."))
+
+
+def _with_code(text: str) -> Markup:
+    """A line of text, in which `this` is code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -1,0 +1,243 @@
+"""The whole command, with a run that answers at once: what stands where in the end, and what a second run leaves alone."""
+
+import csv
+import io
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+
+import fakes
+import pytest
+from fakes import answers_at_once, hand_in
+
+from attnprune_edu import cli
+from attnprune_edu.checks.verdict import NOT_TRIED, right, wrong
+from attnprune_edu.coursework import exercises_of, stream
+from attnprune_edu.grading import command
+from attnprune_edu.grading.command import grade_course, read_key
+from attnprune_edu.grading.feedback import page
+from attnprune_edu.grading.marks import Mark
+from attnprune_edu.grading.records import GRADED, Record
+from attnprune_edu.grading.roster import Student
+from attnprune_edu.grading.solutions import solution_of
+from attnprune_edu.grading.summary import blanked
+
+EXERCISES = exercises_of("02")
+ROSTER = "student,name\nann,Ann\nbob,Bob\ncleo,Cleo\ndan,Dan\n"
+RIGHT = "score_by_hand: right\ntwo_temperatures: right\nattention_importance: right"
+WRONG = "score_by_hand: wrong it is 1.5, not {}.\ntwo_temperatures: wrong no.\nattention_importance: half a step."
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> $\\href{javascript:alert(3)}{x}$"
+
+
+@pytest.fixture
+def handed_in(tmp_path, monkeypatch):
+    """A folder with a course's submissions, in which the command is at work."""
+    monkeypatch.chdir(tmp_path)
+    fakes.CALLS.clear()
+    (tmp_path / "roster.csv").write_text(ROSTER)
+    for student, code in {"ann": RIGHT, "bob": WRONG.format("1e-3"), "eve": WRONG.format("27")}.items():
+        hand_in(tmp_path / "in" / student / "02_x.ipynb", code)
+    (tmp_path / "in" / "cleo").mkdir()
+    (tmp_path / "in" / "cleo" / "x.ipynb").write_text("no notebook")
+    return tmp_path
+
+
+def grade(**more):
+    with ThreadPoolExecutor(1) as executor:
+        options = {"roster": "roster.csv", "key": "k.key", "executor": executor, "run": answers_at_once}
+        return grade_course("2", ["in"], **options | more)
+
+
+def stamps(folder):
+    return {path.relative_to(folder): (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*.*")}
+
+
+def marks(folder):
+    lines = csv.DictReader(io.StringIO((folder / "graded/02/marks.csv").read_text(encoding="utf-8-sig")))
+    return {line["student"]: line for line in lines}
+
+
+def test_everything_is_written_and_ten_lines_say_what_it_was(handed_in, capsys):
+    assert grade()
+    out = handed_in / "graded" / "02"
+    assert {name: (line["total"], line["state"]) for name, line in marks(handed_in).items()} == {
+        "ann": ("9", "graded"),
+        "bob": ("3", "graded"),
+        "cleo": ("0", "unreadable"),
+        "dan": ("0", "nothing handed in"),
+        "eve": ("3", "graded"),
+    }
+    assert sorted(path.stem for path in (out / "feedback").glob("*.html")) == ["ann", "bob", "cleo", "eve"]
+    assert {path.name for path in out.iterdir()} >= {"moodle.csv", "canvas.csv", "ledger.csv", "summary.html"}
+    said = capsys.readouterr().out
+    assert "5 students: 3 graded" in said and "2 × score_by_hand: it is …, not …." in said and len(said.splitlines()) <= 12
+
+
+def test_a_second_run_does_nothing_and_one_student_alone_leaves_all_others_as_they_were(handed_in):
+    grade()
+    before = stamps(handed_in / "graded")
+    fakes.CALLS.clear()
+    assert grade() and stamps(handed_in / "graded") == before and not fakes.CALLS
+    grade(only=[" BOB"])
+    assert [student for student, _ in fakes.CALLS] == ["bob"]
+    changed = {path.name for path, stamp in stamps(handed_in / "graded").items() if stamp != before[path]}
+    assert changed == {"bob.json"}
+    with pytest.raises(ValueError, match="--only must name students who handed in a notebook, got 'Dan', 'x'"):
+        grade(only=["Dan", "bob", "x"])
+
+
+def test_a_new_file_is_graded_and_an_override_survives_it(handed_in):
+    (handed_in / "o.csv").write_text("student,exercise,points,reason\nbob,1,0.5,said it aloud\n")
+    grade(overrides="o.csv")
+    assert marks(handed_in)["bob"]["total"] == "3.5"
+    hand_in(handed_in / "in" / "bob" / "03_later.ipynb", RIGHT)
+    os.utime(hand_in(handed_in / "in" / "bob" / "x.ipynb", RIGHT), (2e9, 2e9))
+    fakes.CALLS.clear()
+    grade(overrides="o.csv")
+    assert [student for student, _ in fakes.CALLS] == ["bob"] and marks(handed_in)["bob"]["total"] == "8.5"
+    assert "3 notebooks handed in, x.ipynb was graded" in marks(handed_in)["bob"]["notes"]
+    assert "said it aloud" in (handed_in / "graded/02/feedback/bob.html").read_text()
+    assert marks(handed_in)["eve"]["notes"] == "not on the roster"
+
+
+def test_a_grader_that_fails_is_no_success_and_the_next_run_retries(handed_in, capsys):
+    hand_in(handed_in / "in" / "dan" / "x.ipynb", "raise")
+    assert not grade() and marks(handed_in)["dan"]["total"] == ""
+    assert "failed on dan" in capsys.readouterr().out and not (handed_in / "graded/02/feedback/dan.html").exists()
+    assert grade(run=succeeds)
+
+
+def succeeds(*arguments, **options):
+    return answers_at_once(arguments[0], ["x"], *arguments[2:], **options)
+
+
+def test_the_summary_knows_misconceptions_copies_and_borrowed_answers(handed_in):
+    borrowed = float(solution_of("02", EXERCISES[0], "ann").partition("=")[2])
+    hand_in(handed_in / "in" / "dan" / "x.ipynb", f"score_by_hand: wrong no.\nscore_by_hand is {borrowed}\ndeclared ann<b>")
+    hand_in(handed_in / "in" / "eve" / "02_x.ipynb", WRONG.format("1e-3"))
+    hand_in(handed_in / "in" / "blank" / "x.ipynb", "x")
+    hand_in(handed_in / "in" / "blank2" / "x.ipynb", "x")
+    grade()
+    text = (handed_in / "graded/02/summary.html").read_text(encoding="utf-8")
+    rows = [re.sub(r"</?t[dr]>", "|", row) for row in re.findall(r"<tr><td>.*</tr>", text)]
+    assert "||score_by_hand||2||it is …, not ….||" in rows and "||bob, eve||" in rows
+    assert not any("blank" in row for row in rows), "what nobody touched is no copy"
+    assert "||dan||score_by_hand||ann||" in rows and "||dan||ann&lt;b&gt;||" in rows
+    assert any(row.startswith("||cleo||unreadable||the file is no notebook") for row in rows)
+    assert re.search(r'<img src="data:image/png;base64,[^"]+" alt="Histogram of the points, 0 points: [^"]+attention_importance 33%', text)
+
+
+@pytest.mark.parametrize(
+    ("message", "left"), [("it is -1.5e-3, not 2,000.", "it is …, not …."), ("conv1: 3 of fc2", "conv1: … of fc2")]
+)
+def test_sentences_are_grouped_without_their_numbers(message, left):
+    assert blanked(message) == left
+
+
+class Read(HTMLParser):
+    """A page as a browser takes it: ``found``, [(tag, attributes)], and the text that MathJax would typeset."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.typeset, self._open = [], "", []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+        if tag not in ("meta", "img", "br"):
+            self._open.append((tag, dict(attributes).get("class", "")))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop()[0] == tag
+
+    def handle_data(self, data):
+        classes = [name for _, name in self._open if name.startswith("tex2jax")]
+        self.typeset += data if classes[-1:] == ["tex2jax_process"] else ""
+
+
+def a_page(**more):
+    student = Student("ann", f"Ann {EVIL}")
+    verdicts = {
+        "score_by_hand": right("it is."),
+        "two_temperatures": wrong(f"{EVIL} `{EVIL}`"),
+        "attention_importance": NOT_TRIED,
+    }
+    code = {exercise.check: f"{exercise.answer} = {EVIL!r}" for exercise in EXERCISES[:2]}
+    record = Record("ann", EVIL, GRADED, {}, verdicts=verdicts, errors=[[0, EVIL]], code=code)
+    points = {exercise.check: float(number) for number, exercise in enumerate(EXERCISES)}
+    return page("02", EXERCISES, Mark(student, GRADED, points, 9, [EVIL], record), **more)
+
+
+def test_the_page_teaches_with_the_students_own_numbers():
+    text = a_page()
+    given = EXERCISES[0].given(stream("ann", "score_by_hand"))
+    assert rf"\ln {given['heavy']}" in text and "Exercise 1 · ★" in text and "<strong>3 of 9 points</strong>" in text
+    assert "Build the importance of a whole network" in text and "Your version:" in text, "the lesson's text and the own one"
+    assert text.count("<details>") == 2 and solution_of("02", EXERCISES[0], "ann") not in text, "what is right needs none"
+    assert solution_of("02", EXERCISES[1], "ann").replace('"', "&#34;") in text
+    assert (
+        "No cell of your notebook gives <code>my_importance</code>" in text
+        and "✗ Not yet:" in text
+        and "… Not tried:" in text
+    )
+    assert "<details>" not in a_page(solutions=False)
+
+
+def test_nothing_that_a_student_wrote_is_html_or_typeset():
+    found = Read(a_page())
+    assert [attributes.get("src") for tag, attributes in found.found if tag == "script"] == [None, "tex-svg.js"]
+    assert not [tag for tag, attributes in found.found if tag == "img" or any(name.startswith("on") for name in attributes)]
+    assert "Your version:" in found.typeset and "|w|" in found.typeset and "href" not in found.typeset
+
+
+def test_the_key_is_made_once_for_its_owner_alone(tmp_path, capsys):
+    key = read_key(tmp_path / "new" / "k.key")
+    assert len(key) == 32 and "keep it secret" in capsys.readouterr().out
+    assert read_key(tmp_path / "new" / "k.key") == key and not capsys.readouterr().out
+    assert os.name == "nt" or (tmp_path / "new" / "k.key").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "short.key").write_bytes(b"short")
+    with pytest.raises(ValueError, match=r"at least 16 bytes, and .*short\.key has 5"):
+        read_key(tmp_path / "short.key")
+
+
+def test_the_command_line_says_all_of_it(handed_in, monkeypatch, capsys):
+    asked = {}
+
+    def grades(lesson, submissions, **options):
+        asked.update(options, lesson=lesson, submissions=[str(path) for path in submissions])
+        return len(submissions) == 2
+
+    monkeypatch.setattr(command, "grade_course", grades)
+    options = [
+        "--roster",
+        "r.csv",
+        "--only",
+        "ann",
+        "bob",
+        "--only",
+        "cleo",
+        "--deadline",
+        "2026-12-01 18:00",
+        "--jobs",
+        "3",
+    ]
+    assert cli.main(["grade", "02", "in", "more.zip", *options, "--without-solutions"]) == 0
+    assert asked["lesson"] == "02" and asked["submissions"] == ["in", "more.zip"] and asked["only"] == ["ann", "bob", "cleo"]
+    assert asked["jobs"] == 3 and asked["deadline"].hour == 18 and not asked["solutions"] and not asked["unsafe"]
+    assert cli.main(["grade", "02", "in"]) == 1
+    for bad in (["--deadline", "soon"], ["--jobs", "0"]):
+        with pytest.raises(SystemExit):
+            cli.main(["grade", "02", "in", *bad])
+        assert bad[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["99", "in"], "lesson must be one of"), (["02", "nowhere"], "nowhere is not there"), (["02", "in"], "bubblewrap")],
+)
+def test_what_cannot_be_used_is_said_before_anything_is_run(handed_in, monkeypatch, capsys, arguments, says):
+    monkeypatch.setattr(command.sandbox, "problem", lambda: "bubblewrap is not installed")
+    assert cli.main(["grade", *arguments]) == 1
+    assert says in capsys.readouterr().err and not (handed_in / "graded").exists()
