@@ -1,80 +1,116 @@
 """Checks of lesson 01, what pruning removes."""
 
 import copy
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..networks.models import CONV_CHANNELS
 from .steps import first_problem, no_copy, no_number, no_tensor, step_by_step
-from .verdict import Answered, Verdict, a_kind, exercise, number_of, right, wrong
+from .verdict import Answered, Verdict, a_kind, exercise, listed, number_of, right, wrong
 
 
 @exercise
-def parameters_of_a_filter(answer) -> Verdict:
-    """How many parameters does the article's CNN lose with one filter of conv2?"""
-    own, bias, read = 32 * 25, 1, 1024 * 25
+def parameters_of_a_filter(
+    answer, *, filters: int = 32, kernel: int = 5, neurons: int = 1024, read_each: int = 5
+) -> Verdict:
+    """How many parameters does a network such as the article's lose with one filter of conv2?
+
+    conv1 has so many ``filters``, conv2 looks at ``kernel`` × ``kernel`` pixels, and each of the ``neurons`` of fc1 reads
+    ``read_each`` × ``read_each`` numbers from each filter of conv2.
+    """
+    area, positions = kernel**2, read_each**2
+    own, bias, read = filters * area, 1, neurons * positions
+    total, of_conv2 = own + bias + read, CONV_CHANNELS[1]
     answer = number_of(answer)
-    if answer == own + bias + read:
-        return right("only 801 of them are the filter's own; 25,600 stand in fc1, which reads it.")
+    if answer == total:
+        return right(f"only {own + bias:,} of them are the filter's own; {read:,} stand in fc1, which reads it.")
     if answer in (own, own + bias):
         return wrong("that is the filter alone. Which weights of fc1 read what it delivers?")
     if answer == own + read:
         return wrong("this leaves one parameter out: the filter also has a bias.")
-    if answer in (own + read + 32, own + read + 64):
+    if answer in (own + read + filters, own + read + of_conv2):
         return wrong("you counted the biases of a whole layer. A filter has one bias.")
     if answer in (read, read + bias):
         return wrong("that counts what fc1 loses. The filter's own weights go as well.")
-    if answer in (own + bias + 1024, own + 1024):
-        return wrong("each neuron of fc1 reads 5 · 5 numbers from this filter, not one.")
-    if answer in (25 + bias + read, 25 + read):
-        return wrong("a filter of conv2 looks at all 32 channels of conv1, each with 5 · 5 weights.")
-    if answer in (own + bias + read + 1024, own + read + 1024):
+    if answer in (own + bias + neurons, own + neurons):
+        return wrong(f"each neuron of fc1 reads {read_each} · {read_each} numbers from this filter, not one.")
+    if answer in (area + bias + read, area + read):
+        return wrong(f"a filter of conv2 looks at all {filters} channels of conv1, each with {kernel} · {kernel} weights.")
+    if answer in (total + neurons, own + read + neurons):
         return wrong("you took the biases of fc1 along. Its neurons stay, and so do their biases.")
-    if answer == 32 * (own + bias) + read:
-        return wrong("that takes 32 filters of conv2. Only one goes.")
-    if answer == 75 + 1 + 64 * 25:
+    if answer == filters * (own + bias) + read:
+        return wrong(f"that takes {filters} filters of conv2. Only one goes.")
+    if answer == 3 * area + 1 + of_conv2 * area:
         return wrong("that is a filter of conv1, which the lesson removed. The question asks for one of conv2.")
-    if answer == 26_401 + 3 * 25:
+    if answer == total + 3 * area:
         return wrong("conv1 loses nothing: what a filter of conv2 reads may be read by the other filters as well.")
+    if kernel != read_each and answer in (filters * positions + bias + neurons * area, own + bias + neurons * area):
+        return wrong(
+            f"conv2 looks at {kernel} · {kernel} pixels, and fc1 reads {read_each} · {read_each} numbers of each filter."
+        )
     return wrong(
-        "add up: the filter's weights (shape 32 × 5 × 5), its bias, and 25 weights in each of the 1024 neurons of fc1."
+        f"add up: the filter's weights (shape {filters} × {kernel} × {kernel}), its bias, and {positions} weights in each "
+        f"of the {neurons} neurons of fc1."
     )
 
 
+FIRST = ((0.0, 0.3, 0.0, -0.2), (0.0,) * 4, (0.0,) * 4, (0.0, 0.7, 0.0, 0.0), (0.5, 0.0, 0.4, 0.0))
+BIAS = (0.1, -0.4, 0.5, 0.0, 0.2)
+SECOND = ((1.0, 2.0, 0.0, -1.0, 0.0), (0.0, -1.0, 0.6, 0.5, 0.0))
+
+
 @exercise
-def removable_neurons(answer) -> Verdict:
-    """Which of the lesson's five neurons can go without any change to what the two layers compute? (1 and 4.)"""
-    rows = _row_numbers(answer)
-    if rows == {1, 4}:
+def removable_neurons(answer, *, first: tuple = FIRST, bias: tuple = BIAS, second: tuple = SECOND) -> Verdict:
+    """Which neurons can go without any change to what two layers with a ReLU between them compute?
+
+    ``first``: the weights of the first layer, a row for each neuron; ``bias``: its biases; ``second``: the weights of the
+    second layer, a row for each output.
+    """
+    neurons = range(len(bias))
+    reads_nothing = {neuron for neuron in neurons if not any(first[neuron])}
+    silent = {neuron for neuron in reads_nothing if bias[neuron] <= 0}
+    unread = {neuron for neuron in neurons if not any(row[neuron] for row in second)}
+    removable = silent | unread
+    numbers = _row_numbers(answer, len(bias))
+    if numbers == removable:
+        weights = [weight for row in (*first, *second) for weight in row]
         return right(
-            "neuron 1 always gives 0, and nobody reads neuron 4. 19 of the 30 weights are zero, and only two of the five "
+            f"{_named(silent)} always give{'s' * (len(silent) == 1)} 0, and nobody reads {_named(unread)}. "
+            f"{weights.count(0)} of the {len(weights)} weights are zero, and only {len(removable)} of the {len(bias)} "
             "neurons can go: scattered zeros do not help much."
         )
-    if out_of_range := sorted(rows - set(range(5))):
-        return wrong(f"there is no neuron {out_of_range[0]}: the five are counted from 0 to 4.")
-    if 2 in rows:
-        return wrong("neuron 2 gives 0.5 whatever comes in: its bias goes through the ReLU. Without it the outputs change.")
-    if 0 in rows or 3 in rows:
-        number = min(rows & {0, 3})
-        return wrong(f"neuron {number} still answers to an input, and an output reads it.")
-    if rows == {1}:
-        return wrong("neuron 1, yes. There is another one, for another reason: look at the columns of `second`.")
-    if rows == {4}:
+    if out_of_range := sorted(numbers - set(neurons)):
+        return wrong(f"there is no neuron {out_of_range[0]}: the {len(bias)} are counted from 0 to {len(bias) - 1}.")
+    if constant := sorted(numbers & (reads_nothing - removable)):
         return wrong(
-            "neuron 4, yes: nobody reads it. There is another one, for another reason: look at the rows of `first`."
+            f"neuron {constant[0]} gives {bias[constant[0]]:g} whatever comes in: its bias goes through the ReLU. Without "
+            "it the outputs change."
         )
+    if needed := sorted(numbers - removable):
+        return wrong(f"neuron {needed[0]} still answers to an input, and an output reads it.")
+    if numbers:
+        sought, where = (silent, "rows of `first`") if silent - numbers else (unread, "columns of `second`")
+        reason = "" if sought & numbers else ", for another reason"
+        return wrong(f"{_named(numbers)}, yes. There is another one{reason}: look at the {where}.")
     return wrong("a neuron can go if it always gives 0, or if no output reads it. There are such neurons.")
 
 
-def _row_numbers(answer) -> set[int]:
-    """The numbers of the neurons, from a list, a set, a tensor, or True and False for each neuron."""
+def _named(neurons: set[int]) -> str:
+    return f"neuron{'s' * (len(neurons) > 1)} {listed([str(neuron) for neuron in sorted(neurons)])}"
+
+
+def _row_numbers(answer, count: int) -> set[int]:
+    """The numbers of the neurons, from a list, a set, a tensor, or True and False for each of ``count`` neurons."""
     values = sorted(answer) if isinstance(answer, set | frozenset) else answer
     values = values.tolist() if isinstance(values, Tensor) else values
     values = values if isinstance(values, list | tuple) else [values]
-    if len(values) == 5 and all(isinstance(value, bool) for value in values):
+    if len(values) == count and all(isinstance(value, bool) for value in values):
         return {number for number, value in enumerate(values) if value}
-    if len(values) == 5 and all(isinstance(value, int | float) and value in (0, 1) for value in values):
+    if len(values) == count and all(isinstance(value, int | float) and value in (0, 1) for value in values):
         raise Answered(wrong("list the numbers of the neurons, not a 0 or 1 for each."))
     if wrong_ones := [value for value in values if isinstance(value, bool) or not isinstance(value, int | float)]:
         raise Answered(wrong(f"the answer is a list of neuron numbers, such as [0, 3]; this holds {a_kind(wrong_ones[0])}."))
@@ -84,8 +120,9 @@ def _row_numbers(answer) -> set[int]:
 
 
 class _Case(NamedTuple):
-    network: nn.Module
+    network: nn.Sequential
     share: float
+    exponent: float
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -93,25 +130,26 @@ class _Case(NamedTuple):
         layers = self.network.named_modules()
         return {name: layer.weight.detach() for name, layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)}
 
-
-class _Net(nn.Module):
-    """A network whose layers differ much in size and in the size of their weights."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(2, 3, 3)
-        self.norm = nn.BatchNorm2d(3)
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 4))
+    def row(self, factor: Callable[[Tensor], float]) -> Tensor:
+        """All weights one after another, (weights,), those of each layer multiplied by a ``factor`` of its weight."""
+        return torch.cat([(factor(weight) * weight).flatten() for weight in self.weights.values()])
 
 
-def _network(scales: tuple[float, float, float]) -> _Net:
-    """A network in which all sizes differ, or, where a scale is 0, all weights of this layer are 1."""
-    torch.manual_seed(1)
-    network = _Net()
+def _network(scales: tuple[float, float, float]) -> nn.Sequential:
+    """A network whose layers differ much in size and in the size of their weights, by ``scales``.
+
+    All sizes differ, or, where a scale is 0, all weights of this layer are 1.
+    """
+    head = nn.Sequential(nn.Flatten(), nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 2))
+    network = nn.Sequential(OrderedDict(conv=nn.Conv2d(2, 3, 3), norm=nn.BatchNorm2d(3), head=head))
     with torch.no_grad():
-        for layer, scale in zip((network.conv, network.head[1], network.head[3]), scales, strict=True):
+        for layer, scale in zip((network.conv, head[1], head[3]), scales, strict=True):
             layer.weight.copy_(scale * layer.weight if scale else torch.ones_like(layer.weight))
     return network
+
+
+def _alike(found: Tensor, wanted: Tensor) -> bool:
+    return torch.allclose(found.to(wanted), wanted, rtol=1e-5, atol=0)
 
 
 def _wrong_sizes(found, so_far: dict, case: _Case) -> str | None:
@@ -122,15 +160,28 @@ def _wrong_sizes(found, so_far: dict, case: _Case) -> str | None:
         return f"it should be one tensor for all layers together, and this is {a_kind(found)}. `torch.cat` joins tensors."
     if problem := no_tensor(found):
         return problem
-    found, weights = found.detach(), case.weights
-    rows = torch.cat([weight.flatten() for weight in weights.values()])
+    found, weights, exponent = found.detach(), case.weights, case.exponent
+    rows = case.row(lambda weight: weight.numel() ** exponent)
     if found.shape == rows.shape:
-        if found.equal(rows.abs()):
+        if _alike(found, rows.abs()):
             return None
-        if found.equal(rows):
+        if _alike(found, rows):
             return "these are the weights with their signs. Take their sizes: `abs()`."
-        if found.sort().values.equal(rows.abs().sort().values):
+        if _alike(found.sort().values, rows.abs().sort().values):
             return "the sizes are right, but not in the order of the layers. Sort them later: the masks need their places."
+        slips = [
+            (lambda weight: 1, f"these are the sizes |w|. In your version they are multiplied by n^{exponent:g}."),
+            (lambda weight: weight.numel() ** -exponent, f"you divide by n^{exponent:g}. Multiply by it."),
+            (lambda weight: exponent * weight.numel(), f"n^{exponent:g} is a power, `n ** {exponent:g}`, not a product."),
+            (lambda weight: len(rows) ** exponent, "n is the number of weights of the layer, not of all layers."),
+            (
+                lambda weight: len(weight) ** exponent,
+                "n is the number of weights of the layer, `weight.numel()`, and not that of its rows, `len(weight)`.",
+            ),
+        ]
+        for factor, message in slips:
+            if _alike(found, case.row(factor).abs()):
+                return message
         return "it has the right number of values, but these are not the sizes of the weights, one layer after another."
     if found.ndim != 1:
         return f"it has the shape {tuple(found.shape)}, and should be one row: `flatten()` each weight."
@@ -166,7 +217,7 @@ def _wrong_masks(found, so_far: dict, case: _Case) -> str | None:
             return f"for {name!r} it has the shape {tuple(mask.shape)}, and should have the weight's, {tuple(weight.shape)}."
         if mask.dtype != torch.bool:
             return f"for {name!r} it is of type {mask.dtype}, and should be torch.bool: True where a weight stays."
-    sizes = torch.cat([weight.abs().flatten() for weight in weights.values()])
+    sizes, plain = so_far["sizes"].detach(), case.row(lambda weight: 1).abs()
     stays = torch.cat([found[name].flatten() for name in weights])
     total, goes, gone = len(sizes), round(case.share * len(sizes)), int((~stays).sum())
     if gone == goes and (not 0 < goes < total or sizes[~stays].max() <= sizes[stays].min()):
@@ -187,6 +238,8 @@ def _wrong_masks(found, so_far: dict, case: _Case) -> str | None:
         return f"{gone} of {total} weights go, and it should be {goes}.{ties}"
     if sizes[stays].max() <= sizes[~stays].min():
         return "the largest weights go. The smallest should."
+    if plain[~stays].max() <= plain[stays].min():
+        return "the smallest by |w| alone go. In your version the sizes of step 1 decide."
     return "as many weights go as should, but not the smallest of all layers together."
 
 
@@ -256,14 +309,21 @@ STEPS = {"sizes": _wrong_sizes, "masks": _wrong_masks, "pruned": _wrong_copy, "z
 
 
 @exercise
-def magnitude_pruner(function) -> Verdict:
+def magnitude_pruner(function, *, exponent: float = 0) -> Verdict:
     """A function (network, share) → sizes, masks, pruned, zeros: one magnitude pruning over all layers together.
 
-    What is still ``...`` of the four is what the check asks for next.
+    What is still ``...`` of the four is what the check asks for next. The size of a weight is |w| · nᵉ: n is the number of
+    weights of its layer, e the ``exponent``.
     """
-    cases = [_Case(_network((3, 0.3, 1)), 0.3), _Case(_network((1, 2, 1)), 0.0), _Case(_network((1, 2, 1)), 1.0)]
-    cases[1:1] = [_Case(_network((3, 0.3, 1)), 0.371), _Case(_network((3, 0.3, 1)), 0.374)]  # 55.65 and 56.1 of 150
-    cases.append(_Case(_network((0, 0, 0)), 0.5))
+    scales_and_shares = (
+        ((1, 0.3, 1), 0.3),
+        ((1, 0.3, 1), 0.371),  # 144.69 of the 390 weights
+        ((1, 0.3, 1), 0.372),  # 145.08
+        ((1, 2, 1), 0.0),
+        ((1, 2, 1), 1.0),
+        ((0, 0, 0), 0.5),
+    )
+    cases = [_Case(_network(scales), share, exponent) for scales, share in scales_and_shares]
     for case in cases:
         where = ""
         if case.share in (0, 1):

@@ -2,9 +2,11 @@
 
 import copy
 import math
+import re
 
 import torch
 from answering import dots_after, step_after_step, verdict_test
+from conftest import ROOT
 from torch import nn
 
 from attnprune_edu import checks
@@ -38,6 +40,11 @@ def with_zeros(network, masks):
     return pruned
 
 
+def sized(exponent):
+    """The sizes |w| · nᵉ of a layer's n weights."""
+    return lambda weight: weight.abs() * weight.numel() ** exponent
+
+
 STEPS = {
     "sizes": lambda w: row(w["network"]),
     "masks": lambda w: shaped(lowest_go(w["sizes"], round(w["share"] * len(w["sizes"]))), w["network"]),
@@ -51,9 +58,9 @@ def pruner(**slips):
     return step_after_step(["network", "share"], STEPS, slips)
 
 
-def answers(name, value):
-    """The solution, with ``value`` in the place of one step and three dots behind it."""
-    return pruner(**{name: value}, **dots_after(name, list(STEPS)))
+def answers(name, value, **version):
+    """The solution, with ``value`` in the place of one step and three dots behind it, and a right ``version`` of others."""
+    return pruner(**version | {name: value} | dots_after(name, list(STEPS)))
 
 
 def going(count):
@@ -66,7 +73,7 @@ def by_limit(compare):
 
     def masks(w):
         limit = w["sizes"].sort().values[max(0, round(w["share"] * len(w["sizes"])) - 1)]
-        return {name: compare(layer.weight.detach().abs(), limit) for name, layer in layers(w["network"]).items()}
+        return shaped(compare(w["sizes"], limit), w["network"])
 
     return masks
 
@@ -99,6 +106,91 @@ def mask_as_weight(network, w):
     network.conv.weight.copy_(w["masks"]["conv"])
 
 
+def percent(w):
+    return {name: 100 * (~mask).float().mean().item() for name, mask in w["masks"].items()}
+
+
+def floats(w):
+    return {name: mask.float() for name, mask in STEPS["masks"](w).items()}
+
+
+# The first step, of the networks and what the size of a layer's weights is.
+WRONG_SIZES = [
+    (lambda w, size: row(w["network"], lambda v: v.sign() * size(v)), "these are the weights with their signs"),
+    (lambda w, size: row(w["network"], size).sort().values, "the sizes are right, but not in the order"),
+    (lambda w, size: row(w["network"], torch.square), "it has the right number of values"),
+    (lambda w, size: row(w["network"], size, kinds=nn.Conv2d | nn.Linear | nn.BatchNorm2d), "it holds the weights"),
+    (lambda w, size: torch.cat([size(p).flatten() for p in w["network"].parameters()]), "it holds the biases"),
+    (lambda w, size: row(w["network"], size, kinds=nn.Linear), "the weights of 'conv' are missing"),
+    (lambda w, size: row(w["network"], size, nested=False), "only the convolution is there"),
+    (
+        lambda w, size: row(w["network"], size, kinds=nn.Conv2d),
+        "only the convolution is there. Layers may be inside others: `named_modules()` finds all of them. Or does",
+    ),
+    (lambda w, size: size(w["network"].conv.weight), "it has the shape (3, 2, 3, 3)"),
+    (lambda w, size: {"conv": row(w["network"], size)}, "it should be one tensor for all layers together"),
+    (lambda w, size: row(w["network"], size).tolist(), "it should be one tensor for all layers together"),
+    (lambda w, size: None, "it should be a tensor, and this is None"),
+]
+# A later step, with three dots behind it.
+WRONG_STEPS = [
+    ("masks", going(lambda share, total: total - round(share * total)), "the share 0.3 stays"),
+    ("masks", going(lambda share, total: round(share * total) + 1), "one too many went: 0.3 · 390"),
+    ("masks", going(lambda share, total: round(share * total) - 1), "one too few went"),
+    ("masks", going(lambda share, total: 60), "60 of 390 weights go, and it should be 117"),
+    ("masks", each_layer, "each layer loses the same share"),
+    ("masks", lambda w: shaped(lowest_go(-w["sizes"], 117), w["network"]), "the largest weights go"),
+    ("masks", lambda w: shaped(~lowest_go(w["sizes"], 117), w["network"]), "it is True for the smallest"),
+    ("masks", lambda w: shaped(lowest_go(row(w["network"], torch.neg), 117), w["network"]), "as many weights go"),
+    ("masks", lambda w: lowest_go(w["sizes"], 117), "it should be a dictionary"),
+    ("masks", lambda w: {"conv": lowest_go(w["sizes"], 117)}, "it names conv, and should name conv, head.1"),
+    ("masks", lambda w: dict.fromkeys(layers(w["network"]), torch.ones(3)), "for 'conv' it has the shape (3,)"),
+    ("masks", lambda w: dict.fromkeys(layers(w["network"]), 0.3), "for 'conv' it should be a tensor"),
+    ("masks", floats, "for 'conv' it is of type torch.float32"),
+    ("pruned", lambda w: w["network"], "that is the network that you were given"),
+    ("pruned", lambda w: copy.deepcopy(w["network"]), "the weights of 'conv' are as they were"),
+    ("pruned", lambda w: with_zeros(w["network"], {n: ~m for n, m in w["masks"].items()}), "in 'conv' the weights"),
+    ("pruned", other(mask_as_weight), "'conv' holds the mask itself"),
+    ("pruned", other(lambda network, w: network.conv.weight.mul_(2)), "the weights of 'conv' should be"),
+    ("pruned", other(lambda network, w: network.norm.weight.mul_(2)), "norm.weight has changed"),
+    ("pruned", other(lambda network, w: network.conv.bias.zero_()), "conv.bias has changed"),
+    ("pruned", lambda w: nn.Sequential(nn.Linear(2, 3)), "its layer 'conv' is not that"),
+    ("pruned", lambda w: w["masks"], "it should be a Module, and this is a dict"),
+    ("zeros", lambda w: {n: int((~m).sum()) for n, m in w["masks"].items()}, "these are the numbers of zeros"),
+    ("zeros", lambda w: {n: m.float().mean() for n, m in w["masks"].items()}, "that is the share that is left"),
+    ("zeros", lambda w: {n: 100 * (~m).float().mean() for n, m in w["masks"].items()}, "that is in percent"),
+    ("zeros", lambda w: {n: (~m).sum() / 390 for n, m in w["masks"].items()}, "you divide by the weights of all"),
+    ("zeros", lambda w: dict.fromkeys(w["masks"], w["share"]), "0.3 is the share of all layers together"),
+    ("zeros", lambda w: dict.fromkeys(w["masks"], 0.7), "in 'conv' "),
+    ("zeros", lambda w: dict.fromkeys(w["masks"], "0.3"), "for 'conv' it should be one number"),
+    ("zeros", lambda w: 0.3, "it should be a dictionary"),
+    ("zeros", lambda w: {"conv": 0.3}, "it names conv, and should name"),
+]
+# One step done in a way that is wrong for some shares or networks; what follows builds on it.
+WRONG_WAYS = [
+    ("masks", going(lambda share, total: int(share * total)), "one too few went: 0.371"),
+    (
+        "masks",
+        going(lambda share, total: math.ceil(share * total)),
+        "0.372 · 390 is rounded to 145, not cut off, nor rounded up",
+    ),
+    ("zeros", percent, "that is in percent"),
+    (
+        "masks",
+        lambda w: by_limit(torch.gt)(w) if w["share"] else w["nothing"],
+        "right for most shares, but not for 0, where nothing goes. your function stops",
+    ),
+    (
+        "masks",
+        by_limit(torch.gt),
+        "right for most shares, but not for 0, where nothing goes. step 2 of 4, `masks`: one too many",
+    ),
+    (
+        "masks",
+        lambda w: by_limit(torch.gt if w["share"] else torch.ge)(w),
+        "not where many weights are equal. step 2 of 4, `masks`: 390 of 390 weights go, and it should be 195. Count",
+    ),
+]
 CASES = [
     (checks.parameters_of_a_filter, 32 * 25 + 1 + 1024 * 25, True, "801"),
     (checks.parameters_of_a_filter, torch.tensor(26_401.0), True, "801"),
@@ -145,106 +237,29 @@ CASES = [
     (checks.magnitude_pruner, lambda network: network, False, "stops with TypeError"),
     (checks.magnitude_pruner, nn.Linear(2, 2).weight, False, "hand over the function"),
     (checks.magnitude_pruner, in_place, False, "changes the network"),
-    (
-        checks.magnitude_pruner,
-        pruner(masks=going(lambda share, total: int(share * total))),
-        False,
-        "one too few went: 0.371",
-    ),
-    (
-        checks.magnitude_pruner,
-        pruner(masks=going(lambda share, total: math.ceil(share * total))),
-        False,
-        "0.374 · 150 is rounded to 56, not cut off, nor rounded up",
-    ),
-    (
-        checks.magnitude_pruner,
-        answers("sizes", lambda w: row(w["network"], kinds=nn.Conv2d)),
-        False,
-        "Or does `isinstance` ask for convolutions only?",
-    ),
-    (
-        checks.magnitude_pruner,
-        pruner(zeros=lambda w: {n: 100 * (~m).float().mean().item() for n, m in w["masks"].items()}),
-        False,
-        "that is in percent",
-    ),
-    (
-        checks.magnitude_pruner,
-        pruner(masks=lambda w: by_limit(torch.gt)(w) if w["share"] else w["nothing"]),
-        False,
-        "right for most shares, but not for 0, where nothing goes. your function stops",
-    ),
-    (
-        checks.magnitude_pruner,
-        pruner(masks=by_limit(torch.gt)),
-        False,
-        "right for most shares, but not for 0, where nothing goes. step 2 of 4, `masks`: one too many",
-    ),
-    (
-        checks.magnitude_pruner,
-        pruner(masks=lambda w: by_limit(torch.gt if w["share"] else torch.ge)(w)),
-        False,
-        "not where many weights are equal. step 2 of 4, `masks`: 150 of 150 weights go, and it should be 75. Count",
-    ),
     *[
-        (checks.magnitude_pruner, answers(name, value), False, f"step {step} of 4, `{name}`: {says}")
-        for step, name, value, says in [
-            (1, "sizes", lambda w: row(w["network"], size=lambda v: v), "these are the weights with their signs"),
-            (1, "sizes", lambda w: row(w["network"]).sort().values, "the sizes are right, but not in the order"),
-            (1, "sizes", lambda w: row(w["network"], size=torch.square), "it has the right number of values"),
-            (1, "sizes", lambda w: row(w["network"], kinds=nn.Conv2d | nn.Linear | nn.BatchNorm2d), "it holds the weights"),
-            (1, "sizes", lambda w: torch.cat([p.abs().flatten() for p in w["network"].parameters()]), "it holds the biases"),
-            (1, "sizes", lambda w: row(w["network"], kinds=nn.Linear), "the weights of 'conv' are missing"),
-            (1, "sizes", lambda w: row(w["network"], nested=False), "only the convolution is there"),
-            (1, "sizes", lambda w: w["network"].conv.weight.abs(), "it has the shape (3, 2, 3, 3)"),
-            (1, "sizes", lambda w: {"conv": row(w["network"])}, "it should be one tensor for all layers together"),
-            (1, "sizes", lambda w: row(w["network"]).tolist(), "it should be one tensor for all layers together"),
-            (1, "sizes", lambda w: None, "it should be a tensor, and this is None"),
-            (2, "masks", going(lambda share, total: total - round(share * total)), "the share 0.3 stays"),
-            (2, "masks", going(lambda share, total: round(share * total) + 1), "one too many went: 0.3 · 150"),
-            (2, "masks", going(lambda share, total: round(share * total) - 1), "one too few went"),
-            (2, "masks", going(lambda share, total: 60), "60 of 150 weights go, and it should be 45"),
-            (2, "masks", each_layer, "each layer loses the same share"),
-            (2, "masks", lambda w: shaped(lowest_go(-w["sizes"], 45), w["network"]), "the largest weights go"),
-            (2, "masks", lambda w: shaped(~lowest_go(w["sizes"], 45), w["network"]), "it is True for the smallest"),
-            (2, "masks", lambda w: shaped(lowest_go(row(w["network"], torch.neg), 45), w["network"]), "as many weights go"),
-            (2, "masks", lambda w: lowest_go(w["sizes"], 45), "it should be a dictionary"),
-            (2, "masks", lambda w: {"conv": lowest_go(w["sizes"], 45)}, "it names conv, and should name conv, head.1"),
-            (2, "masks", lambda w: dict.fromkeys(layers(w["network"]), torch.ones(3)), "for 'conv' it has the shape (3,)"),
-            (2, "masks", lambda w: dict.fromkeys(layers(w["network"]), 0.3), "for 'conv' it should be a tensor"),
-            (
-                2,
-                "masks",
-                lambda w: {name: mask.float() for name, mask in pruner()(w["network"], 0.3)[1].items()},
-                "for 'conv' it is of type torch.float32",
-            ),
-            (3, "pruned", lambda w: w["network"], "that is the network that you were given"),
-            (3, "pruned", lambda w: copy.deepcopy(w["network"]), "the weights of 'conv' are as they were"),
-            (
-                3,
-                "pruned",
-                lambda w: with_zeros(w["network"], {n: ~m for n, m in w["masks"].items()}),
-                "in 'conv' the weights",
-            ),
-            (3, "pruned", other(mask_as_weight), "'conv' holds the mask itself"),
-            (3, "pruned", other(lambda network, w: network.conv.weight.mul_(2)), "the weights of 'conv' should be"),
-            (3, "pruned", other(lambda network, w: network.norm.weight.mul_(2)), "norm.weight has changed"),
-            (3, "pruned", other(lambda network, w: network.conv.bias.zero_()), "conv.bias has changed"),
-            (3, "pruned", lambda w: nn.Sequential(nn.Linear(2, 3)), "its layer 'conv' is not that"),
-            (3, "pruned", lambda w: w["masks"], "it should be a Module, and this is a dict"),
-            (4, "zeros", lambda w: {n: int((~m).sum()) for n, m in w["masks"].items()}, "these are the numbers of zeros"),
-            (4, "zeros", lambda w: {n: m.float().mean() for n, m in w["masks"].items()}, "that is the share that is left"),
-            (4, "zeros", lambda w: {n: 100 * (~m).float().mean() for n, m in w["masks"].items()}, "that is in percent"),
-            (4, "zeros", lambda w: {n: (~m).sum() / 150 for n, m in w["masks"].items()}, "you divide by the weights of all"),
-            (4, "zeros", lambda w: dict.fromkeys(w["masks"], w["share"]), "0.3 is the share of all layers together"),
-            (4, "zeros", lambda w: dict.fromkeys(w["masks"], 0.7), "in 'conv' "),
-            (4, "zeros", lambda w: dict.fromkeys(w["masks"], "0.3"), "for 'conv' it should be one number"),
-            (4, "zeros", lambda w: 0.3, "it should be a dictionary"),
-            (4, "zeros", lambda w: {"conv": 0.3}, "it names conv, and should name"),
-        ]
+        (
+            checks.magnitude_pruner,
+            answers("sizes", lambda w, wrong=wrong: wrong(w, torch.abs)),
+            False,
+            f"1 of 4, `sizes`: {says}",
+        )
+        for wrong, says in WRONG_SIZES
     ],
+    *[
+        (checks.magnitude_pruner, answers(name, value), False, f"{list(STEPS).index(name) + 1} of 4, `{name}`: {says}")
+        for name, value, says in WRONG_STEPS
+    ],
+    *[(checks.magnitude_pruner, pruner(**{name: step}), False, says) for name, step, says in WRONG_WAYS],
 ]
 
 
 test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)
+
+
+def test_the_lesson_shows_the_matrices_of_its_check():
+    lesson = (ROOT / "lessons" / "01_what_pruning_removes.md").read_text(encoding="utf-8")
+    shown = {"torch": torch}
+    exec(re.search(r"^first = torch.tensor\(\[\n.*?(?=^answer_2)", lesson, re.DOTALL | re.MULTILINE)[0], shown)
+    defaults = checks.removable_neurons.__wrapped__.__kwdefaults__
+    assert all(shown[name].equal(torch.tensor(values)) for name, values in defaults.items())
