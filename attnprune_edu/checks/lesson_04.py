@@ -1,49 +1,64 @@
 """Checks of lesson 04, train the CNN."""
 
-import functools
 import random
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .verdict import NOT_TRIED, Answered, Verdict, a_kind, a_kind_of_many, exercise, result_of, returned_by, right, wrong
+from .observers import Pass, generators_moved, observe, training_passes
+from .verdict import (
+    NOT_TRIED,
+    Answered,
+    Verdict,
+    a_kind,
+    a_kind_of_many,
+    exercise,
+    listed,
+    result_of,
+    returned_by,
+    right,
+    wrong,
+    wrong_step,
+)
 
 
 @exercise
-def validation_split(function) -> Verdict:
-    """A function (count, held_out, seed) → the indices for training and for validation, drawn at random by the seed."""
-    before, of_python = torch.get_rng_state(), random.getstate()
-    of_numpy = np.random.get_state()  # noqa: NPY002, the reader may draw from it
+def validation_split(function, *, divisor: int = 1, remainder: int = 1) -> Verdict:
+    """A function (count, held_out, seed) → the indices for training and for validation, drawn at random by the seed.
+
+    Numbers that leave the ``remainder`` when divided by the ``divisor`` are never held out; none leaves 1 when divided by 1.
+    """
+    moved: set[str] = set()
+
+    def observed(*inputs):
+        result, generators = observe(generators_moved, function, *inputs)
+        moved.update(generators)
+        return result
+
+    split = observed if callable(function) else function
+    of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002, the reader may draw from it
     try:
-        for count, held_out in ((50, 12), (9, 3)):
-            train, validation = _split_of(function, count, held_out, 3)
-            if problem := _amiss(train, validation, count, held_out):
-                return wrong(problem)
         splits = []
-        for seed in (3, 3, 4, 5, 6, 7):
-            train, validation = _split_of(function, 50, 12, seed)
-            if problem := _amiss(train, validation, 50, 12):
+        for count, held_out, seed in ((50, 12, 3), (9, 3, 3), (400, 150, 3), *((50, 12, seed) for seed in (3, 4, 5, 6, 7))):
+            train, validation = _split_of(split, count, held_out, seed)
+            if problem := _amiss(train, validation, count, held_out) or _never_held_out(validation, divisor, remainder):
                 return wrong(problem)
-            splits.append(validation.sort().values)
-        if problem := _not_by_seed(splits, 50):
-            return wrong(problem)
-        if not torch.get_rng_state().equal(before):
-            return wrong(
-                "the split is good, but it also moves PyTorch's own generator, and so other random numbers change. "
-                "Make one of your own: torch.Generator().manual_seed(seed)."
-            )
-        now = np.random.get_state()  # noqa: NPY002
-        if random.getstate() != of_python or not (np.array_equal(now[1], of_numpy[1]) and now[2] == of_numpy[2]):
-            return wrong(
-                "the split is good, but it also moves the generator of NumPy or Python, and so other random numbers change. "
-                "Make one of your own: torch.Generator().manual_seed(seed)."
-            )
+            if count == 50:
+                splits.append(validation.long().sort().values)
     finally:
         np.random.set_state(of_numpy)  # noqa: NPY002
         random.setstate(of_python)
+    if problem := _not_by_seed(splits, _may_be_held_out(50, divisor, remainder)):
+        return wrong(problem)
+    if moved:
+        whose = "PyTorch's own generator" if "torch" in moved else "the generator of NumPy or Python"
+        return wrong(
+            f"the split is good, but it also moves {whose}, and so other random numbers change. "
+            "Make one of your own: torch.Generator().manual_seed(seed)."
+        )
     return right("no picture is in both parts, and the same seed gives the same split tomorrow.")
 
 
@@ -61,18 +76,35 @@ def _split_of(function, *inputs) -> list[Tensor]:
     return list(parts)
 
 
-def _not_by_seed(validation: list[Tensor], count: int) -> str | None:
-    """Why these sorted validation parts, of two equal seeds and two others, are not drawn at random by their seed."""
-    first, again, *others = validation
+def _may_be_held_out(count: int, divisor: int, remainder: int) -> Tensor:
+    """The numbers below ``count`` that do not leave the ``remainder`` when divided by the ``divisor``."""
+    numbers = torch.arange(count)
+    return numbers[numbers % divisor != remainder]
+
+
+def _never_held_out(validation: Tensor, divisor: int, remainder: int) -> str | None:
+    """Which numbers are held out although they leave the ``remainder``."""
+    if len(never := validation[validation % divisor == remainder]):
+        number = int(never[0])
+        return (
+            f"of the pictures held out, {len(never)} never may be: {number}, for example, leaves the remainder {remainder} "
+            f"when divided by {divisor}."
+        )
+    return None
+
+
+def _not_by_seed(validation: list[Tensor], allowed: Tensor) -> str | None:
+    """Why these sorted validation parts, of two equal seeds and others, are not drawn from ``allowed`` by their seed."""
+    first, again, *others = (torch.searchsorted(allowed, part) for part in validation)  # places in `allowed`
     if not first.equal(again):
         return "the same seed gave two different splits. Draw with a generator that starts from the seed."
-    held_out = len(first)
-    if any(part.tolist() in (list(range(held_out)), list(range(count - held_out, count))) for part in validation):
+    count, held_out = len(allowed), len(first)
+    if any(part.tolist() in (list(range(held_out)), list(range(count - held_out, count))) for part in (first, *others)):
         return (
             "you take the first or the last ones. The data may be sorted by class, and then classes are missing: "
             "draw at random."
         )
-    if any(_is_a_stretch(part, count) for part in validation):
+    if all(_is_a_stretch(part, count) for part in (first, *others)):
         return (
             "you take one stretch: draw each number at random. In data sorted by class a stretch shows a few classes only."
         )
@@ -84,9 +116,9 @@ def _not_by_seed(validation: list[Tensor], count: int) -> str | None:
 
 
 def _is_a_stretch(part: Tensor, count: int) -> bool:
-    """Are these sorted numbers one stretch of those below ``count``, which may go on at 0 behind the end?"""
-    breaks = int((part.diff() != 1).sum())
-    return len(part) > 2 and (breaks == 0 or (breaks == 1 and part[0] == 0 and part[-1] == count - 1))
+    """Do these sorted numbers stand close together below ``count``, in a stretch that may go on at 0 behind the end?"""
+    gaps = torch.cat([part, part[:1] + count]).diff()
+    return len(part) > 2 and int(count - gaps.max() + 1) < 1.4 * len(part)  # a few in between may be passed over
 
 
 def _amiss(train: Tensor, validation: Tensor, count: int, held_out: int) -> str | None:
@@ -114,12 +146,22 @@ def _amiss(train: Tensor, validation: Tensor, count: int, held_out: int) -> str 
 
 
 @exercise
-def recall_of_each_class(function) -> Verdict:
-    """A function (guesses, labels, classes) → of the pictures of each class, the share classified correctly."""
-    labels = torch.tensor([0, 1, 0, 0, 2, 1, 0, 0, 1, 0, 0, 2, 0, 1])  # 8, 4 and 2 pictures
-    guesses = torch.tensor([0, 1, 0, 1, 2, 0, 0, 0, 0, 1, 0, 0, 0, 2])
-    expected = torch.tensor([6 / 8, 1 / 4, 1 / 2])
-    hits, found = torch.tensor([6.0, 1.0, 1.0]), torch.tensor([9.0, 3.0, 2.0])
+def recall_of_each_class(function, *, more_right: int = 0, more_pictures: int = 0) -> Verdict:
+    """A function (guesses, labels, classes) → of the pictures of each class, the share classified correctly.
+
+    To the numerator ``more_right`` is added, and ``more_pictures`` to the denominator.
+    """
+
+    def smoothed(right: Tensor, pictures: Tensor) -> Tensor:
+        return (right + more_right) / (pictures + more_pictures)
+
+    found = [int(torch.randint(low, high + 1, (1,))) for low, high in ((5, 9), (1, 4), (1, 3))]
+    # Rows are the true classes: each of them loses pictures, and not as many as it gets from the others.
+    confusion = torch.tensor([[found[0], 2, 0], [2, found[1], 1], [1, 0, found[2]]])
+    pairs = torch.arange(9).repeat_interleave(confusion.flatten())[torch.randperm(int(confusion.sum()))]
+    labels, guesses = pairs // 3, pairs % 3
+    hits, pictures, named = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    expected = smoothed(hits, pictures)
     recalls = result_of(function, guesses, labels, 3)
 
     def equals(value):
@@ -129,39 +171,56 @@ def recall_of_each_class(function) -> Verdict:
         return wrong("that is one number for all classes together. Return a tensor with one for each class.")
     if recalls.shape != (3,):
         return wrong(f"for 3 classes the result should have the shape (3,); yours has {tuple(recalls.shape)}.")
-    if equals(hits):
+    if equals(hits + 0.0) or equals(hits + more_right + 0.0):
         return wrong("you count the pictures that are classified correctly. Divide by the number of pictures of that class.")
     if not recalls.is_floating_point():
         return wrong(f"the result is of type {recalls.dtype}, and whole numbers cannot hold a share. Divide with `/`.")
+    added = f"In your version {more_right} more are right, of {more_pictures} more pictures"
     misconceptions = [
-        (hits / found, "that is precision: you divide by how often the network names the class. Divide by its pictures."),
-        (torch.full((3,), 8 / 14), "each entry is the accuracy over all pictures. Look at one class at a time."),
-        (hits / 14, "you divide by the number of all pictures. Divide by the number of pictures of that class."),
         (
-            (guesses == labels).long().bincount(minlength=3) / labels.bincount(),
+            smoothed(hits, named),
+            "that is precision: you divide by how often the network names the class. Divide by its pictures.",
+        ),
+        (
+            smoothed(hits.sum(), pictures.sum()).expand(3),
+            "each entry is the accuracy over all pictures. Look at one class at a time.",
+        ),
+        (
+            smoothed(hits, pictures.sum()),
+            "you divide by the number of all pictures. Divide by the number of pictures of that class.",
+        ),
+        (
+            smoothed((guesses == labels).long().bincount(minlength=3), pictures),
             "this counts right and wrong, not classes: `labels[guesses == labels].bincount(minlength=classes)`.",
         ),
         (1 - expected, "that is the share that is missed. Recall is the share that is found."),
         (100 * expected, "these are percent. Give shares between 0 and 1."),
+        (hits / pictures, f"that is the recall as the network earns it. {added}: add both before you divide."),
+        ((hits + more_right) / pictures, f"you add to the pictures that are right only. {added}."),
+        (hits / (pictures + more_pictures), f"you add to the number of pictures only. {added}."),
+        ((hits + more_pictures) / (pictures + more_right), f"you take one number for the other. {added}."),
     ]
-    for value, message in misconceptions:
-        if equals(value):
-            return wrong(message)
     if not equals(expected):
+        for value, message in misconceptions:
+            if equals(value):
+                return wrong(message)
+        shown, correct = (listed([str(number) for number in numbers.tolist()]) for numbers in (pictures, hits))
         return wrong(
-            f"with 8, 4 and 2 pictures of the classes and 6, 1 and 1 classified correctly it is {expected.tolist()}; "
-            f"you give {[round(share, 4) for share in recalls.tolist()]}."
+            f"with {shown} pictures of the classes and {correct} classified correctly it is {_rounded(expected)}; "
+            f"you give {_rounded(recalls)}."
         )
-    labels, guesses = torch.tensor([3, 0, 2, 1, 3, 1]), torch.tensor([3, 0, 1, 1, 0, 1])  # nothing is called 2
-    recalls, expected = result_of(function, guesses, labels, 4), torch.tensor([1.0, 1.0, 0.0, 0.5])
+    order = torch.randperm(6)
+    labels, guesses = torch.tensor([3, 0, 2, 1, 3, 1])[order], torch.tensor([3, 0, 1, 1, 0, 1])[order]  # nothing is called 2
+    recalls, expected = result_of(function, guesses, labels, 4), smoothed(torch.tensor([1, 2, 0, 1]), labels.bincount())
     if not equals(expected):
         return wrong("go through all classes: one that the network never names has the recall 0, and keeps its place.")
-    labels, guesses = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 1, 0, 0])  # the last class is never right
+    order = torch.randperm(4)
+    labels, guesses = torch.tensor([0, 1, 2, 2])[order], torch.tensor([0, 1, 0, 0])[order]  # the last class is never right
     lost = (
         "the last class may never be classified correctly, and still has a place: give `bincount` its `minlength=classes`."
     )
     try:
-        recalls, expected = result_of(function, guesses, labels, 3), torch.tensor([1.0, 1.0, 0.0])
+        recalls, expected = result_of(function, guesses, labels, 3), smoothed(torch.tensor([1, 1, 0]), labels.bincount())
     except Answered:
         return wrong(lost)
     if not equals(expected):
@@ -169,78 +228,47 @@ def recall_of_each_class(function) -> Verdict:
     return right("their mean is the accuracy only if all classes have equally many pictures.")
 
 
+def _rounded(shares: Tensor) -> list[float]:
+    return [round(share, 4) for share in shares.tolist()]
+
+
 @exercise
-def training_loop(function) -> Verdict:
-    """A function (network, images, labels, held_out, epochs, seed) → mean loss and validation accuracy of each epoch."""
-    torch.manual_seed(0)
-    for count, held_out, epochs in ((360, 60, 3), (290, 40, 2)):
-        run = _Run(function, count, held_out, epochs, seed=3)
-        for number, step in enumerate((_splits, _trains, _validates, _reports), start=1):
+def training_loop(function, *, divisor: int = 1, remainder: int = 1) -> Verdict:
+    """A function (network, images, labels, held_out, epochs, seed) → mean loss and validation accuracy of each epoch.
+
+    Pictures whose numbers leave the ``remainder`` when divided by the ``divisor`` are never held out.
+    """
+    for count, held_out, epochs, seeds in ((360, 60, 3, (3, 4, 5)), (290, 40, 2, ())):
+        run = _Run(function, count, held_out, epochs, 3, divisor, remainder)
+        for number, step in enumerate((partial(_splits, seeds=seeds), _trains, _validates, _reports), start=1):
             if problem := step(run):
-                return wrong(f"step {number} of 4: {problem}")
+                return wrong_step(number, 4, f": {problem}")
     return right("`ap.train` is this loop, with a schedule for the learning rate and augmented pictures.")
 
 
-class _Pass(NamedTuple):
-    """One forward pass: which pictures, in which state of the network, and what came out."""
-
-    images: Tensor
-    training: bool
-    with_gradients: bool
-    weights: Tensor
-    scores: Tensor  # (N, classes)
-    gradient: Tensor | None  # of the loss by the scores; None if no loss went back
-    left_over: bool  # were there gradients of an earlier batch when the loss went back?
-
-    @property
-    def pictures(self) -> Tensor:
-        """The numbers of the pictures (N,), which are the first number in each of them."""
-        return self.images.flatten(1)[:, 0].round().long()
-
-
-class _Observed(nn.Module):
-    """A small network that writes down what is done with it. The first number of a picture says which one it is."""
-
-    def __init__(self, features: int, classes: int):
-        super().__init__()
-        self.linear, self.passes = nn.Linear(features, classes), []
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores = self.linear(images.flatten(1)[:, 1:])
-        number = len(self.passes)
-        self.passes.append(
-            _Pass(
-                images.detach(),
-                self.training,
-                torch.is_grad_enabled(),
-                self.linear.weight.detach().clone(),
-                scores.detach(),
-                None,
-                False,
-            )
-        )
-        if scores.requires_grad:
-            scores.register_hook(functools.partial(self._loss_goes_back, number))
-        return scores
-
-    def _loss_goes_back(self, number: int, gradient: Tensor) -> None:
-        left_over = any(p.grad is not None and p.grad.any() for p in self.parameters())
-        self.passes[number] = self.passes[number]._replace(gradient=gradient.detach().clone(), left_over=left_over)
-
-
 class _Run:
-    """What the reader's function does with an observed network, and what it returns."""
+    """What the reader's function does with an observed network, and what it returns.
 
-    def __init__(self, function, count: int, held_out: int, epochs: int, seed: int):
+    The first number of a picture says which one it is; the network sees the others.
+    """
+
+    def __init__(self, function, count: int, held_out: int, epochs: int, seed: int, divisor: int, remainder: int):
         self.function, self.count, self.held_out, self.epochs = function, count, held_out, epochs
+        self.divisor, self.remainder = divisor, remainder
         self.images = torch.randn(count, 1, 3, 3)
         self.images[:, 0, 0, 0] = torch.arange(count)
         self.labels = torch.randint(4, (count,))
-        network = _Observed(8, 4)
-        self.result = returned_by(function, network, self.images, self.labels, held_out, epochs, seed)
+        self.passes: list[Pass] = []
+
+        def observed(*inputs):
+            result, passes = observe(training_passes, function, nn.Linear(8, 4), *inputs)
+            self.passes = [Pass(*one) for one in passes]
+            return result
+
+        asked = observed if callable(function) else function
+        self.result = returned_by(asked, self.images, self.labels, held_out, epochs, seed)
         if isinstance(self.result, tuple | list) and len(self.result) > 0 and all(part is ... for part in self.result):
             raise Answered(NOT_TRIED)
-        self.passes = network.passes
         self.trained = [one for one in self.passes if one.gradient is not None]
         self.validated = [one for one in self.passes if one.gradient is None]
         self.batches = -(-(count - held_out) // 100)  # of an epoch
@@ -253,18 +281,18 @@ class _Run:
     def held_out_pictures(self) -> Tensor:
         return torch.cat([one.pictures for one in self.validated]).unique()
 
-    def epoch(self, number: int) -> list[_Pass]:
+    def epoch(self, number: int) -> list[Pass]:
         return self.trained[number * self.batches : (number + 1) * self.batches]
 
-    def loss_of(self, one: _Pass) -> float:
+    def loss_of(self, one: Pass) -> float:
         return F.cross_entropy(one.scores, self.labels[one.pictures]).item()
 
-    def correct(self, one: _Pass) -> int:
+    def correct(self, one: Pass) -> int:
         return int((one.scores.argmax(dim=1) == self.labels[one.pictures]).sum())
 
 
-def _splits(run: _Run) -> str | None:
-    """Step 1: are pictures held out, as many as asked for, and all others trained on?"""
+def _splits(run: _Run, seeds: tuple[int, ...]) -> str | None:
+    """Step 1: are pictures held out, as many as asked for, and all others trained on? And by each of ``seeds`` as well?"""
     if not run.passes:
         return "the network is never asked. Split, then train it batch by batch."
     for one in run.passes:
@@ -289,10 +317,14 @@ def _splits(run: _Run) -> str | None:
         if _leaves_the_last_batch_out(run):
             return LAST_BATCH
         return f"{missing} of {run.count} pictures are never shown. All that are not held out are for training."
-    others = [_Run(run.function, run.count, run.held_out, 1, seed) for seed in (3, 4, 5)]
-    if any(len(other.held_out_pictures) != run.held_out for other in others):
+    rule = run.divisor, run.remainder
+    others = [_Run(run.function, run.count, run.held_out, 1, seed, *rule).held_out_pictures for seed in seeds]
+    for held_out_pictures in (held_out, *others):
+        if problem := _never_held_out(held_out_pictures, *rule):
+            return problem
+    if any(len(other) != run.held_out for other in others):
         return f"not every seed holds {run.held_out} pictures out. Draw without replacement (`torch.randperm`)."
-    return _not_by_seed([held_out, *(other.held_out_pictures for other in others)], run.count)
+    return _not_by_seed([held_out, *others], _may_be_held_out(run.count, *rule)) if others else None
 
 
 LAST_BATCH = "the last batch of an epoch, which is smaller, is left out."

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,11 +16,18 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def split(held_in=0, held_out=0, seeded=seeded, finish=lambda train, validation: (train, validation)):
-    """The solution of the first exercise, with more or fewer in a part, and other slips."""
+def split(
+    held_in=0, held_out=0, seeded=seeded, finish=lambda train, validation: (train, validation), divisor=1, remainder=1
+):
+    """The solution of the second exercise, with more or fewer in a part, and other slips.
+
+    Numbers that leave the ``remainder`` when divided by the ``divisor`` come last, so they are not held out.
+    """
 
     def variant(count, held, seed):
         order = torch.randperm(count, generator=seeded(seed))
+        never = order % divisor == remainder
+        order = torch.cat([order[~never], order[never]])
         return finish(order[held - held_in :], order[: held + held_out])
 
     return variant
@@ -198,7 +206,11 @@ CASES = [
     (checks.validation_split, with_repeats_held_out, False, "12 pictures should be held out"),
     (checks.validation_split, by_numpy, False, "generator of NumPy or Python"),
     (checks.validation_split, by_python, False, "generator of NumPy or Python"),
+    (partial(checks.validation_split, divisor=7, remainder=2), split(divisor=7, remainder=2), True, "in both parts"),
+    (partial(checks.validation_split, divisor=7, remainder=2), split(divisor=7, remainder=1), False, "never may be"),
+    (partial(checks.validation_split, divisor=7, remainder=2), split(), False, "leaves the remainder 2 when divided by 7"),
     (checks.recall_of_each_class, recalls, True, "equally many"),
+    (partial(checks.recall_of_each_class, more_right=2, more_pictures=5), recalls, False, "add both before you divide"),
     (checks.recall_of_each_class, lambda g, y, n: y[g == y].bincount() / y.bincount(), False, "`minlength=classes`"),
     (
         checks.recall_of_each_class,
@@ -215,9 +227,14 @@ CASES = [
     (checks.recall_of_each_class, hits, False, "you count"),
     (checks.recall_of_each_class, lambda g, y, n: hits(g, y, n) // y.bincount(minlength=n), False, "torch.int64"),
     (checks.recall_of_each_class, lambda g, y, n: (g == y).float().mean(), False, "all classes together"),
-    (checks.recall_of_each_class, lambda g, y, n: (g == y).float(), False, "yours has (14,)"),
+    (checks.recall_of_each_class, lambda g, y, n: (g == y).float(), False, "yours has (22,)"),
     (checks.recall_of_each_class, named_recalls, False, "never names"),
-    (checks.recall_of_each_class, lambda g, y, n: torch.rand(n), False, "8, 4 and 2 pictures"),
+    (
+        checks.recall_of_each_class,
+        lambda g, y, n: torch.rand(n),
+        False,
+        "with 11, 7 and 4 pictures of the classes and 9, 4 and 3 classified",
+    ),
     (checks.recall_of_each_class, lambda g, y, n: recalls(g, y, n).tolist(), False, "returns a list"),
     (checks.recall_of_each_class, 0.5, False, "hand over the function"),
     (checks.training_loop, learn(), True, "`ap.train` is this loop"),
@@ -317,6 +334,18 @@ CASES = [
     (checks.training_loop, lambda *given: ([], []), False, "step 1 of 4: the network is never asked"),
     (checks.training_loop, lambda network, images, *rest: network(images), False, "learns from no picture"),
     (checks.training_loop, lambda network, images: network, False, "stops with TypeError"),
+    (
+        partial(checks.training_loop, divisor=9, remainder=0),
+        learn(parts=split(divisor=9, remainder=0)),
+        True,
+        "is this loop",
+    ),
+    (
+        partial(checks.training_loop, divisor=9, remainder=0),
+        learn(parts=split(divisor=9, remainder=8)),
+        False,
+        "step 1 of 4: of the pictures held out",
+    ),
     (checks.training_loop, None, False, "this is None"),
     (checks.validation_split, lambda count, held_out, seed: ..., None, "three dots"),
     (checks.validation_split, lambda count, held_out, seed: (..., ...), None, "three dots"),
