@@ -1,7 +1,6 @@
 """Checks of lesson 06, fine-tune and recover."""
 
 import copy
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,9 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data.seeds import generator_for
 from ..networks.models import ArticleNet
-from ..pruning.masks import mask
 from .verdict import (
     NOT_TRIED,
     Answered,
@@ -28,13 +25,30 @@ from .verdict import (
 
 
 @exercise
-def cubic_schedule(function) -> Verdict:
-    """A function (final, stage, stages) → the pruning ratio after that stage, final · (1 − (1 − stage/stages)³)."""
-    for final, stages in ((0.8, 4), (0.6, 10)):
+def cubic_schedule(function, *, power: int = 3, start: float = 0.0) -> Verdict:
+    """A function (final, stage, stages) → the pruning ratio after that stage, by a schedule that begins at ``start``.
+
+    It is final − (final − start) · (1 − stage/stages) to the ``power``.
+    """
+    for fewest in (4, 8):
+        final, stages = 0.5 + int(torch.randint(1, 40, ())) / 100, int(torch.randint(fewest, fewest + 4, ()))
         ratios = [_single_number(function, final, stage, stages) for stage in range(stages + 1)]
-        if problem := _amiss(ratios, final, stages):
+        if problem := _amiss(ratios, _Schedule(final, stages, power, start)):
             return wrong(problem)
     return right("most goes at the start, while there is still much that nobody misses; the last stages are gentle.")
+
+
+class _Schedule(NamedTuple):
+    """A schedule from ``start`` to ``final``; ``power`` is 3 in the lesson."""
+
+    final: float
+    stages: int
+    power: int
+    start: float
+
+    def after(self, done: float) -> float:
+        """The ratio when that share of the stages is done."""
+        return self.final - (self.final - self.start) * (1 - done) ** self.power
 
 
 def _single_number(function, *inputs) -> float:
@@ -49,80 +63,109 @@ def _single_number(function, *inputs) -> float:
     return float(result)
 
 
-def _amiss(ratios: list[float], final: float, stages: int) -> str | None:
+def _amiss(ratios: list[float], schedule: _Schedule) -> str | None:
     """The misconception behind the ``ratios`` of stage 0, 1, …; None if they are right."""
+    final, stages, power, start = schedule
     done = [stage / stages for stage in range(stages + 1)]
+    wanted = [schedule.after(t) for t in done]
 
     def equals(values):
         return all(abs(ratio - value) < 1e-5 for ratio, value in zip(ratios, values, strict=True))
 
-    if equals([final * (1 - (1 - t) ** 3) for t in done]):
+    if equals(wanted):
         return None
-    in_each = [final * ((1 - t + 1 / stages) ** 3 - (1 - t) ** 3) for t in done]
+    goes, to_prune = final - start, f"`final` − {start:g}" if start else "`final`"  # all that the schedule has to prune
+    in_each = [schedule.after(t) - schedule.after(t - 1 / stages) for t in done]
+    cube, you_cube = ("cube", "you cube") if power == 3 else ("power", "you take the power of")
+    at_first = f"{start:.0%} of the channels are pruned already" if start else "nothing is pruned yet"
+    of_this_stage = "that is what this stage prunes. Asked for is the ratio that is reached after it."
     misconceptions = [
-        ([final * t for t in done], "that is the linear schedule: each stage prunes equally much."),
+        ([start + goes * t for t in done], "that is the linear schedule: each stage prunes equally much."),
         (
-            [final * t**3 for t in done],
-            "yours is slow at first and fast at the end. Cube the rest, 1 − stage/stages.",
+            [start + goes * t**power for t in done],
+            f"yours is slow at first and fast at the end. The {cube} is that of the rest, 1 − stage/stages.",
         ),
-        ([final * (1 - t) ** 3 for t in done], "that is what is still to come. Take it away from `final`."),
-        ([(1 - t) ** 3 for t in done], "that is the share of `final` that is still to come."),
-        ([1 - (1 - t) ** 3 for t in done], "it ends at 1, whatever `final` is. Multiply by `final`."),
-        ([1 - final * (1 - t) ** 3 for t in done], "subtract from `final`, not from 1: what ends at `final` is the ratio."),
+        ([goes * (1 - t) ** power for t in done], "that is what is still to come. Take it away from `final`."),
+        ([(1 - t) ** power for t in done], f"that is only the share of {to_prune} that is still to come."),
+        ([1 - (1 - t) ** power for t in done], "it ends at 1, whatever `final` is. Multiply by `final`."),
         (
-            [final * (1 - t**3) for t in done],
-            "you cube the share that is done. Cube the one that is still to come, 1 − stage/stages.",
-        ),
-        (
-            [1 - final * (1 - (1 - t) ** 3) for t in done],
-            "that share stays. The pruning ratio is the share that goes.",
-        ),
-        ([final - (1 - t) ** 3 for t in done], "what is still to come is a share of `final`. Multiply the cube by it."),
-        ([final * (1 - (1 - t) ** 2) for t in done], "you squared where the formula cubes: the exponent is 3."),
-        ([final * (1 - 3 * (1 - t)) for t in done], "you multiplied by 3. The third power is written `** 3`."),
-        (
-            [final * (1 - (1 - t - 1 / stages) ** 3) for t in done],
-            "you are one stage ahead. At stage 0 nothing is pruned yet.",
+            [schedule._replace(final=1).after(t) for t in done],
+            "it ends at 1, whatever `final` is. It should end at `final`.",
         ),
         (
-            [final * (1 - (1 - t + 1 / stages) ** 3) for t in done],
+            [1 - goes * (1 - t) ** power for t in done],
+            "subtract from `final`, not from 1: what ends at `final` is the ratio.",
+        ),
+        (
+            [final - goes * t**power for t in done],
+            f"{you_cube} the share that is done. Take the one that is still to come, 1 − stage/stages.",
+        ),
+        ([1 - value for value in wanted], "that share stays. The pruning ratio is the share that goes."),
+        (
+            [final - (1 - t) ** power for t in done],
+            f"what is still to come is a share of {to_prune}. Multiply the {cube} by it.",
+        ),
+        *(
+            ([schedule._replace(power=other).after(t) for t in done], f"you took {other} instead: the exponent is {power}.")
+            for other in {2, 3} - {power}
+        ),
+        (
+            [final - goes * power * (1 - t) for t in done],
+            f"you multiplied by {power}. The power is written `** {power}`.",
+        ),
+        (
+            [schedule.after(t + 1 / stages) for t in done],
+            f"you are one stage ahead. At stage 0 {at_first}.",
+        ),
+        (
+            [schedule.after(t - 1 / stages) for t in done],
             "you are one stage behind: `stage` stages are done, not one less.",
         ),
         (
-            [final * (1 - (1 - stage / (stages - 1)) ** 3) for stage in range(stages + 1)],
+            [schedule.after(stage / (stages - 1)) for stage in range(stages + 1)],
             "divide by `stages`, not by `stages - 1`: stage 0 is the start, and the last stage is number `stages`.",
         ),
-        *(
-            ([first, *in_each[1:]], "that is what this stage prunes. Asked for is the ratio that is reached after it.")
-            for first in (0.0, in_each[0])
-        ),
-        ([100 * final * (1 - (1 - t) ** 3) for t in done], "that is in percent. A ratio lies between 0 and 1."),
+        *(([first, *in_each[1:]], of_this_stage) for first in (0.0, start, in_each[0])),
+        ([100 * value for value in wanted], "that is in percent. A ratio lies between 0 and 1."),
     ]
+    if start:
+        misconceptions += [
+            ([value - start for value in wanted], f"what was pruned before is missing: at stage 0 {at_first}, not 0."),
+            ([schedule._replace(start=0.0).after(t) for t in done], f"your schedule begins at 0; at stage 0 {at_first}."),
+            (
+                [start + final * (1 - (1 - t) ** power) for t in done],
+                f"it ends above `final`. Only {to_prune} is still to be pruned when the schedule begins.",
+            ),
+            (
+                [final - final * (1 - start) * (1 - t) ** power for t in done],
+                f"{start:.0%} are a share of all channels, not of `final`.",
+            ),
+        ]
     for values, message in misconceptions:
         if equals(values):
             return message
-    if all(abs(ratio - final * (1 - (1 - t) ** 3)) < 0.006 for ratio, t in zip(ratios, done, strict=True)):
+    if all(abs(ratio - value) < 0.006 for ratio, value in zip(ratios, wanted, strict=True)):
         return "your ratios are rounded. Return them with all their digits."
-    if abs(ratios[0]) > 1e-5:
-        return f"at stage 0 nothing is pruned yet, but you give {ratios[0]:.4g}."
+    if abs(ratios[0] - start) > 1e-5:
+        return f"at stage 0 {at_first}, but you give {ratios[0]:.4g}."
     if abs(ratios[-1] - final) > 1e-5:
-        return f"after the last stage the ratio should be {final}, but you give {ratios[-1]:.4g}."
+        return f"after the last stage the ratio should be {final:g}, but you give {ratios[-1]:.4g}."
     middle = stages // 2
-    expected = final * (1 - (1 - done[middle]) ** 3)
     given = f"you give {ratios[middle]:.4g}"
-    return f"it starts and ends right, but at stage {middle} of {stages} it should be {expected:.4g}; {given}."
+    return f"it starts and ends right, but at stage {middle} of {stages} it should be {wanted[middle]:.4g}; {given}."
 
 
 @exercise
-def repair_by_hand(function) -> Verdict:
+def repair_by_hand(function, *, start: int = 0, step: int = 1) -> Verdict:
     """A function (dense, pruned, images, ridge) → x, y, weight, bias for the last layer of an ArticleNet.
 
-    x (images, inputs): what the layer is given in ``pruned``; y (images, outputs): what it gives in ``dense``; weight
-    (outputs, inputs) and bias (outputs,): those with the smallest ‖x Wᵀ + b − y‖² + ridge · ‖W − W₀‖², with the old weight
-    W₀; b is one more weight. What is still ``...`` of the four is what the check asks for next.
+    Used are the images with the numbers ``start``, ``start`` + ``step`` and so on, in the lesson all of them.
+    x (images used, inputs): what the layer is given in ``pruned``; y (images used, outputs): what it gives in ``dense``;
+    weight (outputs, inputs) and bias (outputs,): those with the smallest ‖x Wᵀ + b − y‖² + ridge · ‖W − W₀‖², with the old
+    weight W₀; b is one more weight. What is still ``...`` of the four is what the check asks for next.
     """
-    for count in (60, 5):  # the second time fewer images than unknowns
-        case = copy.deepcopy(_case(count))
+    for count in (40, 5):  # the second time fewer images than unknowns
+        case = _case(count, start, step)
         before = [tensor.clone() for network in (case.dense, case.pruned) for tensor in network.state_dict().values()]
         try:
             result = returned_by(function, case.dense, case.pruned, case.images, case.ridge)
@@ -140,35 +183,48 @@ def repair_by_hand(function) -> Verdict:
         after = [tensor for network in (case.dense, case.pruned) for tensor in network.state_dict().values()]
         if not all(map(torch.equal, before, after)):
             return wrong("your function changes the networks that it is given. Return new tensors instead.")
-        if problem := _first_problem(case, result):
+        if found := _first_problem(case, result):
+            done, problem = found
             if "numbers of weight" in problem and not _uses_the_ridge(function, case):
                 problem = (
                     "x and y are right; `ridge` has no part in your weight. The formula adds λI to XᵀX, and λ is `ridge`."
                 )
-            if count < 60:
-                problem = f"right for 60 pictures, but not for {count}, fewer than the layer has inputs: {problem}"
-            return wrong(problem)
+            if count < 40:
+                problem = f"right for 40 pictures, but not for {count}, fewer than the layer has inputs: {problem}"
+            return wrong(problem, share=done / 4)
     return right("all four. Where an input is always 0, its weights stay as they were.")
 
 
 class _Case(NamedTuple):
+    """What a reader's function is given, and which of the images it should use."""
+
     dense: nn.Module
     pruned: nn.Module
     images: Tensor
     ridge: float
+    start: int
+    step: int
+
+    @property
+    def used(self) -> Tensor:
+        return self.images[self.start :: self.step]
 
 
-@functools.cache
-def _case(count: int) -> _Case:
-    """A small network with half of its hidden neurons pruned, and ``count`` images."""
-    generator = generator_for("repair by hand")
-    torch.manual_seed(0)
+@torch.no_grad()
+def _case(count: int, start: int, step: int) -> _Case:
+    """A small network without half of its hidden neurons, and images of which ``count`` should be used."""
     dense = ArticleNet((4, 6), hidden=16, num_classes=7, image_size=16).eval()
-    with torch.no_grad():  # else all images look alike to so small a network
-        for parameter in dense.parameters():
-            parameter *= 3
-    pruned = mask(dense, {"fc1": torch.arange(16) % 2 == 0})
-    return _Case(dense, pruned, torch.randn(count, 3, 16, 16, generator=generator), 2.5)
+    images = torch.randn(start + step * count, 3, 16, 16)
+    for parameter in dense.parameters():  # else all images look alike to so small a network
+        parameter *= 3
+    hidden = _outputs(dense, images[start::step])["fc1 gives"]
+    # Each hidden neuron speaks for half of the images used: what the equations have as their solution depends on no rounding.
+    dense.fc1.weight /= hidden.std(dim=0)[:, None]
+    dense.fc1.bias.sub_(hidden.median(dim=0).values).div_(hidden.std(dim=0))
+    pruned = copy.deepcopy(dense)
+    for parameter in pruned.fc1.parameters():  # zeros and no mask, for a network with masks cannot be sent
+        parameter[1::2] = 0
+    return _Case(dense, pruned, images, 2.5, start, step)
 
 
 def _uses_the_ridge(function, case: _Case) -> bool:
@@ -180,10 +236,10 @@ def _uses_the_ridge(function, case: _Case) -> bool:
     return bool(weight.isnan().any())
 
 
-def _first_problem(case: _Case, parts: Sequence) -> str | None:
-    """What is amiss with the first of ``x, y, weight, bias`` that is not right; None if all are."""
+def _first_problem(case: _Case, parts: Sequence) -> tuple[int, str] | None:
+    """How many of ``x, y, weight, bias`` are right before the first that is not, and what is amiss; None if all are."""
     with torch.no_grad():
-        inside, outside = _outputs(case.pruned, case.images), _outputs(case.dense, case.images)
+        inside, outside = _outputs(case.pruned, case.used), _outputs(case.dense, case.used)
     x, y = inside["fc2 is given"], outside["fc2 gives"]
     names = ("x", "y", "weight", "bias")
     wanted = {"x": x, "y": y, "weight": case.dense.fc2.weight.detach(), "bias": case.dense.fc2.bias.detach()}
@@ -191,12 +247,12 @@ def _first_problem(case: _Case, parts: Sequence) -> str | None:
     for name, part in zip(names, parts, strict=True):
         so_far = f"{listed(done)} {'are' if len(done) > 1 else 'is'} right; " if done else ""
         if part is ...:
-            return f"{so_far}{name} is still three dots."
+            return len(done), f"{so_far}{name} is still three dots."
         if not isinstance(part, Tensor):
-            return f"{so_far}{name} should be a tensor, and yours is {a_kind(part)}."
+            return len(done), f"{so_far}{name} should be a tensor, and yours is {a_kind(part)}."
         part = part.detach()
-        if problem := _wrong_shape(name, part, wanted[name].shape):
-            return so_far + problem
+        if problem := _wrong_shape(name, part, wanted[name].shape, case):
+            return len(done), so_far + problem
         problem = {
             "x": lambda part: _wrong_rows(part, x, _slips_of_x(inside, outside)),
             "y": lambda part: _wrong_rows(part, y, _slips_of_y(inside, outside)),
@@ -204,7 +260,7 @@ def _first_problem(case: _Case, parts: Sequence) -> str | None:
             "bias": lambda part: _wrong_bias(part, x, y, case),
         }[name](part)
         if problem:
-            return so_far + problem
+            return len(done), so_far + problem
         done.append(name)
     return None
 
@@ -234,11 +290,13 @@ def _slips_of_y(pruned: dict[str, Tensor], dense: dict[str, Tensor]) -> list[tup
     ]
 
 
-def _wrong_shape(name: str, found: Tensor, wanted: torch.Size) -> str | None:
+def _wrong_shape(name: str, found: Tensor, wanted: torch.Size, case: _Case) -> str | None:
     rows, columns = (*wanted, 1)[:2]
+    first, second, third = range(case.start, case.start + 3 * case.step, case.step)
+    picture = "picture" if len(case.used) == len(case.images) else f"of the pictures {first}, {second}, {third} …"
     meaning = {
-        "x": "a row for each picture, a column for each input of fc2",
-        "y": "a row for each picture, a column for each output of fc2",
+        "x": f"a row for each {picture}, a column for each input of fc2",
+        "y": f"a row for each {picture}, a column for each output of fc2",
         "weight": "(outputs, inputs), as fc2.weight has",
         "bias": "(outputs,), as fc2.bias has",
     }[name]

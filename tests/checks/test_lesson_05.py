@@ -1,5 +1,6 @@
 """What the checks of lesson 05 answer."""
 
+import pytest
 import torch
 from answering import verdict_test
 from torch import nn
@@ -209,6 +210,7 @@ CASES = [
     (checks.weight_after_two_steps, 0.0855, False, "against the buffer"),
     (checks.weight_after_two_steps, -0.855, False, "learning rate out"),
     (checks.weight_after_two_steps, 0.405, False, "that is the buffer"),
+    (checks.weight_after_two_steps, -0.086, False, "all its decimals"),
     (checks.weight_after_two_steps, 1, False, "in each step, first the buffer"),
     (checks.weight_after_two_steps, None, False, "one number, and this is None"),
     (checks.weight_after_two_steps, [-0.045, -0.0855], False, "one number, and this is a list"),
@@ -223,6 +225,7 @@ CASES = [
     (checks.safe_ratio, safe(loses=lambda dense, value: 1000 * (dense - value) / dense), False, "no share"),
     (checks.safe_ratio, safe(loses=lambda dense, value: abs(dense - value)), False, "not a loss"),
     (checks.safe_ratio, safe(fits=lambda loss, lost: loss < lost), False, "use <="),
+    (checks.safe_ratio, safe(fits=lambda loss, lost: loss <= lost + 1), False, "one picture more"),
     (checks.safe_ratio, safe(order=list), False, "any order"),
     (checks.safe_ratio, safe(order=list, stop=False), False, "any order"),
     (checks.safe_ratio, safe(base="previous"), False, "not with the ratio before"),
@@ -331,6 +334,21 @@ CASES = [
 
 
 test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "share"),
+    [
+        (answering(plain), 0),
+        (WithoutSuper, 0),
+        (masked_by(by_product), 0.25),
+        (made_by(weight_as_buffer), 0.5),
+        (made_by(as_attribute), 0.75),
+        (MaskedConv2d, 1),
+    ],
+)
+def test_each_step_of_the_convolution_earns_its_share(kind, share):
+    assert checks.masked_convolution(kind).share == share
 
 
 def test_two_steps_of_torch_end_where_the_check_says():
