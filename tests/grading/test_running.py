@@ -63,8 +63,8 @@ HOSTILE_CELLS = {  # what stands before the solution, and where the process had 
     "5 GB": ("ones = torch.ones(5 * 2**28)", None),
     "5 GB in pieces": ("pieces = []\nfor _ in range(100): pieces.append(bytearray(b'x' * 2**26))", None),
     "5 GB in children": (
-        "import os, time\nfor _ in range(6):\n    if not os.fork():\n        some = bytearray(b'x' * 900_000_000); time.sleep(99)\n"
-        "time.sleep(9)",
+        "import os, time\nfor _ in range(6):\n    if not os.fork():\n        some = bytearray(b'x' * 900_000_000)\n"
+        "        time.sleep(99)\ntime.sleep(9)",
         MEMORY,
     ),
     "150 forks": ("import os, time\nfor _ in range(150):\n    if not os.fork(): time.sleep(100)", "too many processes"),

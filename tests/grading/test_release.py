@@ -1,0 +1,219 @@
+"""What students get: everybody's own numbers, no solution and no key; and what the same lessons are in nbgrader."""
+
+import ast
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from attnprune_edu.coursework import LESSONS, Coursework, exercises_of
+from attnprune_edu.grading import nbgrader, release
+from attnprune_edu.grading.lesson_text import agreed, lesson_file
+from attnprune_edu.grading.solutions import solution_of
+
+KEY = b"a key for these tests, 32 bytes."
+
+
+def text_of(lesson):
+    return lesson_file(lesson).read_text(encoding="utf-8")
+
+
+def codes_of(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_release_holds_tasks_blanks_and_checks_but_no_solution_no_key_and_no_pair(lesson, tmp_path):
+    files = release.write_release([lesson], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in files)
+    assert {path.suffix for path in files} == {".ipynb", ".md"}
+    notebook = nbformat.read(files[0], as_version=4)
+    nbformat.validate(notebook)
+    written = files[0].read_text(encoding="utf-8")
+    assert "jupytext" not in written and "outputs_hidden" not in written
+    codes = codes_of(notebook)
+    for number, (part, exercise) in enumerate(agreed(lesson, text_of(lesson)), start=1):
+        shown = {line.strip() for code in codes for line in code.split("\n")}
+        telling = {line.strip() for line in part.solution.split("\n") if len(line.strip()) > 12} - set(
+            map(str.strip, part.blank.split("\n"))
+        )
+        given = {line.strip() for code in part.before[1::2] for line in code.split("\n")}
+        assert not (telling - given) & shown, (telling & shown, exercise.check)
+        assert f"mine.task({number})" in codes and any(f"mine.check({number}, {part.answer})" in code for code in codes)
+    for code in codes:
+        ast.parse(code)
+    if lesson == "02":
+        assert "\\ln 4" not in written, "the lesson's own numbers are gone"
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_released_notebook_runs_unsolved_and_its_solution_solves_it(lesson):
+    student = "s0042"
+    notebook = release.release_notebook(lesson, text_of(lesson))
+    codes = [code.replace('student="..."', f'student="{student}"') for code in codes_of(notebook)]
+    said = run_cells(codes)
+    assert [verdict.solved for verdict in said] == [None] * len(exercises_of(lesson))
+    for exercise in exercises_of(lesson):
+        place = next(place for place, code in enumerate(codes) if re.search(rf"mine\.check\(\d, {exercise.answer}\)", code))
+        call = codes[place].split("\n")[-1]
+        codes[place] = f"{solution_of(lesson, exercise, student)}\n{call}"
+    assert all(verdict.solved for verdict in run_cells(codes))
+
+
+def run_cells(codes):
+    """Run ``codes`` as cells of one notebook and return what the checks said."""
+    verdicts, there = [], {}
+    for code in codes:
+        tree = ast.parse(code)
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, "cell", "exec"), there)
+        if last is not None:
+            value = eval(compile(ast.Expression(last.value), "cell", "eval"), there)
+            if hasattr(value, "solved"):
+                verdicts.append(value)
+    return verdicts
+
+
+def test_options_leave_hints_and_checks_out():
+    plain = release.release_notebook("02", text_of("02"), hints=False, checked=False)
+    everything = "".join(cell.source for cell in plain.cells)
+    assert "Hint" not in everything and "mine.check" not in everything and "mine.task(3)" in everything
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: text.replace("the two weights", "these two weights"), "no longer says"),
+        (lambda text: text.replace("ap.checks.score_by_hand(", "ap.checks.two_temperatures("), "and its coursework for"),
+        (lambda text: text.replace("answer_1 = 1.109", "1.109"), "no code is found"),
+    ],
+)
+def test_a_lesson_that_its_coursework_does_not_fit_is_refused_and_nothing_is_written(change, says, tmp_path):
+    (tmp_path / "lessons").mkdir()
+    for lesson in ("00", "02"):
+        text = text_of(lesson)
+        (tmp_path / "lessons" / lesson_file(lesson).name).write_text(
+            change(text) if lesson == "02" else text, encoding="utf-8"
+        )
+    with pytest.raises(ValueError, match=says):
+        release.write_release(["00", "02"], tmp_path / "out", course=tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("student", "error"), [("...", ValueError), ("  ", ValueError), (17, TypeError), (..., TypeError)])
+def test_an_id_that_is_none_is_refused(student, error):
+    with pytest.raises(error, match="your id"):
+        Coursework("02", student)
+
+
+def test_what_is_not_there_is_refused_with_what_is():
+    with pytest.raises(ValueError, match=f"{LESSONS[0]}.*'77'"):
+        Coursework("77", "s1")
+    with pytest.raises(ValueError, match="from 1 to 3, got 4"):
+        Coursework("02", "s1").task(4)
+
+
+def test_an_id_in_capitals_is_the_same_student():
+    assert Coursework("02", " S0042 ").given(1) == Coursework("02", "s0042").given(1) != Coursework("02", "s0043").given(1)
+
+
+# nbgrader
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course folder with two lessons, generated by nbgrader, and three submissions, autograded by it."""
+    pytest.importorskip("nbgrader", reason="nbgrader is not installed; `make test` installs it")
+    folder = tmp_path_factory.mktemp("course")
+    nbgrader.write_source(["02"], folder, KEY)
+    run_nbgrader(folder, "generate_assignment", "lesson_02")
+    name = lesson_file("02").name.replace(".md", ".ipynb")
+    released = nbformat.read(folder / "release" / "lesson_02" / name, as_version=4)
+    source = nbformat.read(folder / "source" / "lesson_02" / name, as_version=4)
+    solutions = {cell.metadata.nbgrader.grade_id: cell.source for cell in source.cells}
+    kinds = {"right": list(solutions), "blank": [], "half": ["score-by-hand-answer", "two-temperatures-answer"]}
+    for student, solved in kinds.items():
+        for cell in released.cells:
+            if cell.metadata.nbgrader.grade_id in solved and cell.metadata.nbgrader.solution:
+                cell.source = solutions[cell.metadata.nbgrader.grade_id]
+            elif cell.metadata.nbgrader.solution:
+                blank = solutions[cell.metadata.nbgrader.grade_id].split("### BEGIN")[0]
+                cell.source = blank
+        place = folder / "submitted" / student / "lesson_02" / name
+        place.parent.mkdir(parents=True)
+        nbformat.write(released, place)
+    run_nbgrader(folder, "autograde", "lesson_02")
+    return folder
+
+
+def run_nbgrader(folder, *command):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | {"PATH": path},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def scores(folder):
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as book:
+        return {entry.student.id: entry.score for entry in book.assignment_submissions("lesson_02")}
+
+
+def test_nbgrader_generates_a_release_without_solutions_and_hidden_tests(course):
+    written = "\n".join(codes_of(nbformat.read(next((course / "release").rglob("*.ipynb")), as_version=4)))
+    assert "assert verdict.solved" in written and "answer_1 = ..." in written and "your code goes" in written
+    assert not [secret for secret in ("BEGIN", "seed=", "1.109", "exponents") if secret in written]
+
+
+def test_nbgrader_gives_the_right_one_everything_the_blank_nothing_and_half_its_part(course):
+    points = {exercise.check: exercise.points for exercise in exercises_of("02")}
+    assert scores(course) == {
+        "right": sum(points.values()),
+        "blank": 0,
+        "half": points["score_by_hand"] + points["two_temperatures"],
+    }
+
+
+def test_nbgrader_validates_the_solution_and_not_the_blank(course):
+    source = next((course / "source").rglob("*.ipynb"))
+    assert "Success" in run_nbgrader(course, "validate", str(source))
+    blank = next((course / "submitted" / "blank").rglob("*.ipynb"))
+    assert "fail" in run_nbgrader(course, "validate", str(blank)).lower()
+
+
+def test_nbgrader_writes_feedback(course):
+    run_nbgrader(course, "generate_feedback", "lesson_02")
+    assert len(list((course / "feedback").rglob("*.html"))) == 3
+
+
+def test_our_marks_go_into_its_gradebook_and_its_autograder_leaves_them(course):
+    nbgrader.into_gradebook(
+        course / "gradebook.db",
+        "02",
+        {"blank": {"score_by_hand": 0.5, "attention_importance": 3}, "new": {"score_by_hand": 1}},
+    )
+    assert scores(course)["blank"] == 3.5 and scores(course)["new"] == 1 and scores(course)["right"] == 9
+    run_nbgrader(course, "autograde", "lesson_02", "--student", "blank", "--force")
+    assert scores(course)["blank"] == 3.5
+
+
+def test_a_gradebook_is_made_where_there_is_none(tmp_path):
+    pytest.importorskip("nbgrader", reason="nbgrader is not installed; `make test` installs it")
+    nbgrader.into_gradebook(tmp_path / "gradebook.db", "02", {"a": {"score_by_hand": 1}})
+    assert scores(tmp_path) == {"a": 1}
+    with sqlite3.connect(tmp_path / "gradebook.db") as book:
+        assert book.execute("select count(*) from grade_cells").fetchone()[0] == len(exercises_of("02"))
