@@ -238,7 +238,7 @@ def training_loop(function, *, divisor: int = 1, remainder: int = 1) -> Verdict:
 
     Pictures whose numbers leave the ``remainder`` when divided by the ``divisor`` are never held out.
     """
-    for count, held_out, epochs, seeds in ((360, 60, 3, (3, 4, 5)), (290, 40, 2, ())):
+    for count, held_out, epochs, seeds in ((360, 60, 3, (3, 4)), (290, 40, 2, ())):
         run = _Run(function, count, held_out, epochs, 3, divisor, remainder)
         for number, step in enumerate((partial(_splits, seeds=seeds), _trains, _validates, _reports), start=1):
             if problem := step(run):

@@ -37,7 +37,7 @@ def _never_task(divisor: int, remainder: int) -> str:
 def _never_in_training_task(divisor: int, remainder: int) -> str:
     return (
         f"**Your version:** in step 1, the pictures whose number leaves the remainder {remainder} when divided by {divisor} "
-        "are never held out: all of them are trained on. (This rule is another one than that of exercise 2.)"
+        "are never held out: all of them are trained on. (Take this rule here, whatever your rule in exercise 2 was.)"
     )
 
 
