@@ -78,7 +78,7 @@ def grade_course(
     marks = marks_of(exercises, known, collection, records, decided, deadline)
     write_marks(out, lesson, marks, collection)
     write_feedback(out / "feedback", lesson, exercises, marks, solutions)
-    summary = summarise(exercises, marks, secret)
+    summary = summarise(exercises, marks)
     write_summary(out / "summary.html", lesson, summary)
     already = len(collection.chosen) - len(waiting)
     print(f"{len(waiting)} submissions graded now, {already} left as they were. Results: {out}")

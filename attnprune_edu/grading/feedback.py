@@ -11,9 +11,10 @@ from markupsafe import Markup, escape
 
 from ..checks.verdict import Verdict
 from ..coursework import Exercise, stream
-from ..workbook import COURSE
+from .lesson_text import COURSE, Part, lesson_file, lesson_values, parts_of, title_of
 from .marks import NOTHING, WAITING, Mark
 from .records import FAILED, file_name, write_text
+from .release import running_alone
 from .solutions import solution_of
 
 PAGES = Path(__file__).parent / "pages"
@@ -35,17 +36,16 @@ def write_feedback(folder: Path, lesson: str, exercises: Sequence[Exercise], mar
 
 def page(lesson: str, exercises: Sequence[Exercise], mark: Mark, solutions: bool = True) -> str:
     """The feedback on one student's coursework as one HTML page."""
-    title, sections = _lesson(lesson)
+    title, lesson_parts = _lesson(lesson)
     parts = []
     for number, exercise in enumerate(exercises, start=1) if mark.record else ():
-        heading, text = sections.get(exercise.check, (f"Exercise {number}", ""))
         verdict = mark.record.verdicts.get(exercise.check)
         given = exercise.given(stream(mark.student.id, exercise.check))
-        task = exercise.task(**given)
+        part = lesson_parts.get(exercise.check)
         parts.append(
             {
-                "heading": heading,
-                "task": _typeset(f"{text}\n\n{task}" if exercise.added else task),
+                "heading": part.heading if part else f"Exercise {number}",
+                "task": _typeset(_task(exercise, part, given)),
                 "answer": exercise.answer,
                 "code": mark.record.code.get(exercise.check),
                 "verdict": verdict,
@@ -69,17 +69,29 @@ def template(name: str) -> jinja2.Template:
     return pages.get_template(f"{name}.html.j2")
 
 
-def _lesson(lesson: str) -> tuple[str, dict[str, tuple[str, str]]]:
-    """The title of a lesson, and {check: (heading, text above the cell)} of its exercises, as far as the text is here."""
-    path = next((COURSE / "lessons").glob(f"{lesson}_*.md"), None)
-    text = path.read_text(encoding="utf-8") if path else ""
-    title = re.search(r"^# (.+)$", text, re.MULTILINE)
-    sections = {}
-    for section in re.split(r"^### (?=Exercise)", text, flags=re.MULTILINE)[1:]:
-        heading, _, body = section.partition("\n")
-        if check := re.search(r"ap\.checks\.(\w+)\(", body):
-            sections[check[1]] = heading.strip(), body.partition("```python")[0].strip()
-    return title[1] if title else f"Lesson {lesson}", sections
+def _lesson(lesson: str) -> tuple[str, dict[str, Part]]:
+    """The title of a lesson, and {check: the exercise in its text}; none where the lessons are not beside the package."""
+    try:
+        text = lesson_file(lesson).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return f"Lesson {lesson}", {}
+    return title_of(text), {part.check: part for part in parts_of(text)}
+
+
+def _task(exercise: Exercise, part: Part | None, given: dict) -> str:
+    """What a student was asked, in Markdown: the lesson's text with the numbers ``given``."""
+    own, texts = exercise.task(**given), running_alone(part.before) if part else []
+    text = "\n\n".join(f"```python\n{piece}\n```" if place % 2 else piece for place, piece in enumerate(texts))
+    if exercise.added:
+        text += f"\n\n{own}"
+    elif (sentence := exercise.task(**lesson_values(exercise))) in text:
+        text = text.replace(sentence, own, 1)
+    else:
+        text = own
+    if exercise.variables:
+        defined = "\n".join(f"{name} = {value!r}" for name, value in exercise.variables(**given).items())
+        text += f"\n\n```python\n{defined}\n```"
+    return text
 
 
 def _typeset(text: str) -> Markup:

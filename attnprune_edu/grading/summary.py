@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import re
 import statistics
 from collections import Counter, defaultdict
@@ -9,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..coursework import Exercise
+from .. import checks
+from ..coursework import Exercise, stream
 from . import wire
 from .feedback import template
-from .judging import judge
 from .marks import NOTHING, Mark
 from .records import GRADED, write_text
 from .roster import same_id
@@ -58,8 +59,8 @@ class Summary:
         return lines
 
 
-def summarise(exercises: Sequence[Exercise], marks: Sequence[Mark], key: bytes) -> Summary:
-    """The summary of all ``marks``; ``key``: the secret of the course."""
+def summarise(exercises: Sequence[Exercise], marks: Sequence[Mark]) -> Summary:
+    """The summary of all ``marks`` on the ``exercises`` of a lesson."""
     graded = [mark for mark in marks if mark.state == GRADED]
     messages: Counter = Counter()
     notebooks = defaultdict(list)
@@ -81,7 +82,7 @@ def summarise(exercises: Sequence[Exercise], marks: Sequence[Mark], key: bytes) 
         seconds=sum(mark.record.seconds for mark in graded),
         misconceptions=[(check, count, message) for (check, message), count in messages.most_common()],
         identical=[(", ".join(students),) for students in notebooks.values() if len(students) > 1],
-        borrowed=_borrowed(exercises, graded, [mark.student.id for mark in marks], key),
+        borrowed=_borrowed(exercises, graded, [mark.student.id for mark in marks]),
         declared=[
             (mark.student.id, mark.record.declared)
             for mark in graded
@@ -98,22 +99,22 @@ def blanked(message: str) -> str:
     return re.sub(r"(?<![A-Za-z])-?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?", "…", message)[:200]
 
 
-def _borrowed(
-    exercises: Sequence[Exercise], graded: Sequence[Mark], students: Sequence[str], key: bytes
-) -> list[tuple[str, str, str]]:
+def _borrowed(exercises: Sequence[Exercise], graded: Sequence[Mark], students: Sequence[str]) -> list[tuple[str, str, str]]:
     """Wrong plain answers that are right with the numbers of a few other students."""
     found = []
     for exercise in exercises:
+        check = getattr(checks, exercise.check)
+        given = {student: exercise.given(stream(student, exercise.check)) for student in students}
         for mark in graded:
             verdict = mark.record.verdicts.get(exercise.check)
             if exercise.check not in mark.record.answers or not verdict or verdict.solved is not False:
                 continue
             try:
                 answer = wire.decode(mark.record.answers[exercise.check])
-            except (KeyError, TypeError, ValueError):  # an answer that no version reads any more
+            except ValueError:  # an answer that no version reads any more
                 continue
-            others = [other for other in students if other != mark.student.id]
-            fits = [other for other in others if judge(exercise, other, answer, key).solved]
+            others = (other for other in students if other != mark.student.id)
+            fits = list(itertools.islice((other for other in others if check(answer, **given[other]).solved), BY_CHANCE + 1))
             if 0 < len(fits) <= BY_CHANCE:
                 found.append((mark.student.id, exercise.check, ", ".join(fits)))
     return found

@@ -1,6 +1,7 @@
 """The whole command, with a run that answers at once: what stands where in the end, and what a second run leaves alone."""
 
 import csv
+import html
 import io
 import os
 import re
@@ -10,13 +11,15 @@ from html.parser import HTMLParser
 import fakes
 import pytest
 from fakes import answers_at_once, hand_in
+from nbconvert.filters.markdown import markdown2html
 
 from attnprune_edu import cli
 from attnprune_edu.checks.verdict import NOT_TRIED, right, wrong
-from attnprune_edu.coursework import exercises_of, stream
+from attnprune_edu.coursework import LESSONS, exercises_of, stream
 from attnprune_edu.grading import command
 from attnprune_edu.grading.command import grade_course, read_key
 from attnprune_edu.grading.feedback import page
+from attnprune_edu.grading.lesson_text import lesson_values
 from attnprune_edu.grading.marks import Mark
 from attnprune_edu.grading.records import GRADED, Record
 from attnprune_edu.grading.roster import Student
@@ -125,7 +128,9 @@ def test_the_summary_knows_misconceptions_copies_and_borrowed_answers(handed_in)
     assert not any("blank" in row for row in rows), "what nobody touched is no copy"
     assert "||dan||score_by_hand||ann||" in rows and "||dan||ann&lt;b&gt;||" in rows
     assert any(row.startswith("||cleo||unreadable||the file is no notebook") for row in rows)
-    assert re.search(r'<img src="data:image/png;base64,[^"]+" alt="Histogram of the points, 0 points: [^"]+attention_importance 33%', text)
+    assert re.search(
+        r'<img src="data:image/png;base64,[^"]+" alt="Histogram of the points, 0 points: [^"]+attention_importance 33%', text
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,6 +188,27 @@ def test_the_page_teaches_with_the_students_own_numbers():
         and "… Not tried:" in text
     )
     assert "<details>" not in a_page(solutions=False)
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_lessons_page_asks_for_the_students_numbers_and_for_no_others(lesson):
+    exercises = exercises_of(lesson)
+    verdicts = {exercise.check: wrong("no.") for exercise in exercises}
+    points = dict.fromkeys(verdicts, 0.0)
+    text = page(
+        lesson, exercises, Mark(Student("ann"), GRADED, points, 9, [], Record("ann", "x", GRADED, {}, verdicts=verdicts))
+    )
+    assert text.count("<details>") == len(exercises) and re.search(rf"<h1>{lesson} · .+: feedback for ann</h1>", text)
+    for exercise in exercises:
+        given = exercise.given(stream("ann", exercise.check))
+        assert plain(markdown2html(exercise.task(**given))) in plain(text)
+        assert exercise.added or plain(markdown2html(exercise.task(**lesson_values(exercise)))) not in plain(text)
+        for name in exercise.variables(**given) if exercise.variables else ():
+            assert f"{name} = " in plain(text)
+
+
+def plain(text):
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", text)).split())
 
 
 def test_nothing_that_a_student_wrote_is_html_or_typeset():
