@@ -197,7 +197,7 @@ class _Case(NamedTuple):
             return observe(observer, self.kind, self.conv, self.keep, *more)
         except Exception as error:  # whatever the reader's code may raise
             problem = f"{doing} stops with {type(error).__name__}: {first_line(error)}"
-            if "must match the size of tensor" in problem:
+            if "must match the size of tensor" in str(error):
                 problem += ". Give keep the shape (channels, 1, 1, 1): `keep[:, None, None, None]`."
             raise _Stopped(problem) from error
 

@@ -164,13 +164,13 @@ def repair_by_hand(function, *, start: int = 0, step: int = 1) -> Verdict:
     weight (outputs, inputs) and bias (outputs,): those with the smallest ‖x Wᵀ + b − y‖² + ridge · ‖W − W₀‖², with the old
     weight W₀; b is one more weight. What is still ``...`` of the four is what the check asks for next.
     """
-    for count in (40, 5):  # the second time fewer images than unknowns
+    for count in (24, 5):  # the second time fewer images than unknowns
         case = _case(count, start, step)
         before = [tensor.clone() for network in (case.dense, case.pruned) for tensor in network.state_dict().values()]
         try:
             result = returned_by(function, case.dense, case.pruned, case.images, case.ridge)
         except Answered as end:
-            if "singular" in end.verdict.message:
+            if "singular" in str(end.__cause__):
                 return wrong(
                     "what you invert is singular. With the ridge on the whole diagonal, and only there, it never is."
                 )
@@ -189,8 +189,8 @@ def repair_by_hand(function, *, start: int = 0, step: int = 1) -> Verdict:
                 problem = (
                     "x and y are right; `ridge` has no part in your weight. The formula adds λI to XᵀX, and λ is `ridge`."
                 )
-            if count < 40:
-                problem = f"right for 40 pictures, but not for {count}, fewer than the layer has inputs: {problem}"
+            if count < 24:
+                problem = f"right for 24 pictures, but not for {count}, fewer than the layer has inputs: {problem}"
             return wrong(problem, share=done / 4)
     return right("all four. Where an input is always 0, its weights stay as they were.")
 
@@ -218,7 +218,7 @@ def _case(count: int, start: int, step: int) -> _Case:
     for parameter in dense.parameters():  # else all images look alike to so small a network
         parameter *= 3
     hidden = _outputs(dense, images[start::step])["fc1 gives"]
-    # Each hidden neuron speaks for half of the images used: what the equations have as their solution depends on no rounding.
+    # Each hidden neuron speaks for half of the images used, so that no solution of the equations hangs on rounding.
     dense.fc1.weight /= hidden.std(dim=0)[:, None]
     dense.fc1.bias.sub_(hidden.median(dim=0).values).div_(hidden.std(dim=0))
     pruned = copy.deepcopy(dense)

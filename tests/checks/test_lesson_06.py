@@ -1,5 +1,6 @@
 """What the checks of lesson 06 answer."""
 
+import pytest
 import torch
 from answering import verdict_test
 
@@ -187,7 +188,7 @@ CASES = [
     (checks.repair_by_hand, repair(y_of="pruned"), False, "x is right; your y comes from the pruned network"),
     (checks.repair_by_hand, finished(lambda x, y, *rest: (x, y.softmax(1), *rest)), False, "without a softmax"),
     (checks.repair_by_hand, finished(lambda x, y, *rest: (x, y.relu(), *rest)), False, "without a ReLU"),
-    (checks.repair_by_hand, finished(lambda x, y, *rest: (x, y.argmax(1), *rest)), False, "the shape of y is (40,)"),
+    (checks.repair_by_hand, finished(lambda x, y, *rest: (x, y.argmax(1), *rest)), False, "the shape of y is (24,)"),
     (
         checks.repair_by_hand,
         of_the_networks(lambda dense, pruned, images, ridge, x, y, *rest: (x, y - pruned(images), *rest)),
@@ -202,7 +203,7 @@ CASES = [
     (checks.repair_by_hand, repair(penalty=lambda *_: 0, inverse=torch.linalg.pinv), False, "ridge is missing"),
     (checks.repair_by_hand, repair(penalty=lambda ridge, _: ridge, inverse=torch.linalg.pinv), False, "every entry"),
     (checks.repair_by_hand, repair(penalty=lambda ridge, n: ridge**2 * torch.eye(n)), False, "not squared"),
-    (checks.repair_by_hand, repair(penalty=lambda ridge, n: 40 * ridge * torch.eye(n)), False, "mean over the pictures"),
+    (checks.repair_by_hand, repair(penalty=lambda ridge, n: 24 * ridge * torch.eye(n)), False, "mean over the pictures"),
     (checks.repair_by_hand, repair(count=len), False, "the mean in XᵀX but the sum beside it"),
     (checks.repair_by_hand, repair(ones_first=True), False, "the ones come last"),
     (checks.repair_by_hand, repair(ones_first=True, old_of=bias_first), False, "the ones come last"),
@@ -240,7 +241,7 @@ CASES = [
         checks.repair_by_hand,
         lambda *given: repair()(*given) if len(given[2]) > 16 else (*repair()(*given)[:2], given[0].fc2.weight, ...),
         False,
-        "right for 40 pictures, but not for 5",
+        "right for 24 pictures, but not for 5",
     ),
     (checks.cubic_schedule, ..., None, "three dots"),
     (checks.cubic_schedule, returning(...), None, "three dots"),
@@ -252,6 +253,20 @@ CASES = [
 
 
 test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)
+
+
+@pytest.mark.parametrize(
+    ("function", "share"),
+    [
+        (repair(x_of="dense"), 0),
+        (repair(y_of="pruned"), 0.25),
+        (repair(toward=0), 0.5),
+        (finished(lambda x, y, weight, bias: (x, y, weight, ...)), 0.75),
+        (repair(), 1),
+    ],
+)
+def test_each_part_of_the_repair_earns_its_share(function, share):
+    assert checks.repair_by_hand(function).share == share
 
 
 def test_the_library_repairs_a_layer_as_the_exercise_does(imperfect, uneven_data):

@@ -67,6 +67,7 @@ SLIPS = {
             (with_used(answer), says)
             for check, answer, solved, says in CASES
             if check is checks.repair_by_hand and solved is False and callable(answer)
+            if not says.startswith(("a tuple", "it returns", "returns nothing"))  # the same whatever the numbers are
         ),
         (with_used(repair(), lambda images, start, step: images[::step]), "of the pictures"),
         (with_used(repair(), lambda images, start, step: images[start - 1 :: step]), "of the pictures"),
