@@ -104,7 +104,7 @@ def _verdict(session: Session, exercise: Exercise, student: str, key: bytes, run
     if "missing" in event:
         return wrong(f"`{exercise.answer}` is nowhere defined. Was its cell deleted, or does it stop with an error before?")
     if "function" in event:
-        return judge(exercise, student, _AnswerElsewhere(session, exercise.answer), key)
+        return judge(exercise, student, AnswerElsewhere(session, exercise.answer), key)
     try:
         value = wire.decode(event["value"])
     except (KeyError, ValueError):
@@ -122,7 +122,7 @@ def _asked(session: Session, **order) -> dict:
     return session.next()
 
 
-class _AnswerElsewhere:
+class AnswerElsewhere:
     """A student's function, or class, that lives in the sandbox: what a check takes for the function itself."""
 
     def __init__(self, session: Session, answer: str):

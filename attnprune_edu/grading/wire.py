@@ -120,6 +120,8 @@ class _Encoder:
         masks = getattr(network, "parametrizations", {})  # a mask of `ap.mask`, or of torch: its result counts
         parameters = {name: network.get_parameter(name) for name, _ in network.named_parameters(recurse=False)}
         parameters |= {name: getattr(network, name) for name in masks}
+        made = {name: value for name, value in vars(network).items() if isinstance(value, Tensor)}  # so torch's older masks
+        parameters = {name: value for name, value in parameters.items() if name.removesuffix("_orig") not in made} | made
         plain = {name: value for name, value in vars(network).items() if _is_setting(name, value)}
         return {
             "is": "network",

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from attnprune_edu.coursework import exercises_of
+from attnprune_edu.coursework import LESSONS, exercises_of
 from attnprune_edu.grading import sandbox
 from attnprune_edu.grading.running import run_and_judge
 from attnprune_edu.grading.session import Limits
@@ -43,6 +43,16 @@ def test_the_solution_earns_everything_and_the_blank_nothing(cells, shares):
     run, earned = graded(START + cells)
     assert earned == shares and not run.faults and not run.errors and run.declared == STUDENT
     assert run.verdicts["score_by_hand"].solved is (None if cells == BLANK else bool(cells))
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_lessons_solution_earns_everything_in_the_sandbox(lesson):
+    exercises = exercises_of(lesson)
+    cells = ["import copy, math\nimport attnprune_edu as ap\nimport torch"]
+    cells += [solution_of(lesson, exercise, STUDENT) for exercise in exercises]
+    run = run_and_judge(exercises, cells, STUDENT, KEY)
+    assert [run.verdicts[exercise.check].share for exercise in exercises] == [1] * len(exercises), run
+    assert not run.faults and not run.errors
 
 
 ENDS, MEMORY = "ended the process", "memory"
