@@ -97,7 +97,9 @@ def safe_ratio(function, *, times: float = 1, more: int = 0) -> Verdict:
         return wrong("you compare the pictures with `lost`. Compare how many fewer they are: curve[0.0] − curve[ratio].")
     for forgotten in {lost, lost + more, int(times * lost)} - {allowed}:
         if stops_at(forgotten):
-            return wrong(f"in your version {rule} may be lost, {allowed} of lost = {lost}; you allow {forgotten}.")
+            return wrong(
+                f"in your version {rule} pictures may be lost, {allowed} where lost = {lost}; you allow {forgotten}."
+            )
     small = {0.0: 700, 0.25: 700 - int(0.4 * allowed), 0.5: 700 - int(0.8 * allowed), 0.75: 700 - int(1.6 * allowed)}
     cases = [
         (plain, 0.5, f"a ratio is safe if curve[0.0] − curve[ratio] is at most {rule}"),

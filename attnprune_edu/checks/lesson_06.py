@@ -77,7 +77,7 @@ def _amiss(ratios: list[float], schedule: _Schedule) -> str | None:
     goes, to_prune = final - start, f"`final` − {start:g}" if start else "`final`"  # all that the schedule has to prune
     in_each = [schedule.after(t) - schedule.after(t - 1 / stages) for t in done]
     cube, you_cube = ("cube", "you cube") if power == 3 else ("power", "you take the power of")
-    at_first = f"{start:.0%} of the channels are pruned already" if start else "nothing is pruned yet"
+    at_first = f"{100 * start:g} % of the channels are pruned already" if start else "nothing is pruned yet"
     of_this_stage = "that is what this stage prunes. Asked for is the ratio that is reached after it."
     misconceptions = [
         ([start + goes * t for t in done], "that is the linear schedule: each stage prunes equally much."),
@@ -138,7 +138,7 @@ def _amiss(ratios: list[float], schedule: _Schedule) -> str | None:
             ),
             (
                 [final - final * (1 - start) * (1 - t) ** power for t in done],
-                f"{start:.0%} are a share of all channels, not of `final`.",
+                f"{100 * start:g} % are a share of all channels, not of `final`.",
             ),
         ]
     for values, message in misconceptions:

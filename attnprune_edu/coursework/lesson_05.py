@@ -36,7 +36,7 @@ def _constant(numbers: Random) -> dict:
 
 def _constant_task(constant: float) -> str:
     return (
-        f"**Your version:** a pruned channel answers {constant:g} instead of 0, at every place of its output; "
+        f"**Your version:** a pruned channel answers `{constant:g}` instead of 0, at every place of its output, "
         "in all four steps."
     )
 

@@ -14,8 +14,9 @@ def _schedule(numbers: Random) -> dict:
 
 def _schedule_task(power: int, start: float) -> str:
     return (
-        f"**Your version:** the {POWERS[power]} power instead of the third, and the schedule begins at {start:.0%}, which "
-        f"are pruned already at stage 0. So what is still to be pruned then is not `final` but `final` − {start:g}."
+        f"**Your version:** the {POWERS[power]} power instead of the third, and the schedule begins at {100 * start:g} %, "
+        "not at 0: so many channels are pruned already at stage 0, and what is still to be pruned then is "
+        f"`final` − {start:g}."
     )
 
 
