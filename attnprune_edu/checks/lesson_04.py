@@ -155,8 +155,8 @@ def recall_of_each_class(function, *, more_right: int = 0, more_pictures: int = 
     def smoothed(right: Tensor, pictures: Tensor) -> Tensor:
         return (right + more_right) / (pictures + more_pictures)
 
-    found = [int(torch.randint(low, high + 1, (1,))) for low, high in ((5, 9), (1, 4), (1, 3))]
-    # Rows are the true classes: each of them loses pictures, and not as many as it gets from the others.
+    found = [int(torch.randint(low, high + 1, (1,))) for low, high in ((5, 9), (1, 3), (1, 3))]
+    # Rows are the true classes. With these numbers no two formulas below give the same shares.
     confusion = torch.tensor([[found[0], 2, 0], [2, found[1], 1], [1, 0, found[2]]])
     pairs = torch.arange(9).repeat_interleave(confusion.flatten())[torch.randperm(int(confusion.sum()))]
     labels, guesses = pairs // 3, pairs % 3
