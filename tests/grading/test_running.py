@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from hostile import HOSTILE_CELLS, HOSTILE_FUNCTIONS
 
 from attnprune_edu.coursework import LESSONS, exercises_of
 from attnprune_edu.grading import sandbox
@@ -55,48 +56,6 @@ def test_every_lessons_solution_earns_everything_in_the_sandbox(lesson):
     assert not run.faults and not run.errors
 
 
-ENDS, MEMORY = "ended the process", "memory"
-HOSTILE_CELLS = {  # what stands before the solution, and where the process had to be stopped, why
-    "os._exit": ("import os; os._exit(0)", ENDS),
-    "sys.exit": ("import sys; sys.exit(1)", None),
-    "an endless loop": ("while True: pass", None),
-    "an endless loop that swallows what interrupts it": (
-        "while True:\n    try:\n        while True: sum(range(1000))\n    except BaseException: pass",
-        "could not be interrupted",
-    ),
-    "a long computation in C": ("sum(range(10**12))", "be interrupted"),
-    "no signal any more": (
-        "import signal; signal.signal(signal.SIGPROF, signal.SIG_IGN)\nwhile True: pass",
-        "be interrupted",
-    ),
-    "sleep": ("import time; time.sleep(10_000)", "waited for more"),
-    "5 GB": ("ones = torch.ones(5 * 2**28)", None),
-    "5 GB in pieces": ("pieces = []\nfor _ in range(100): pieces.append(bytearray(b'x' * 2**26))", None),
-    "5 GB in children": (
-        "import os, time\nfor _ in range(6):\n    if not os.fork():\n        some = bytearray(b'x' * 900_000_000)\n"
-        "        time.sleep(99)\ntime.sleep(9)",
-        MEMORY,
-    ),
-    "150 forks": ("import os, time\nfor _ in range(150):\n    if not os.fork(): time.sleep(100)", "too many processes"),
-    "a crash": ("import ctypes; ctypes.string_at(0)", ENDS),
-    "killing the parent": ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", None),
-    "killing everybody": ("import os, signal; os.kill(-1, signal.SIGKILL)", None),
-    "30 MB of output": ("print('x' * 30_000_000)", None),
-    "a full disk": ("open('big', 'wb').write(bytes(2**27))", None),
-    "full shared memory": ("open('/dev/shm/big', 'wb').write(bytes(2**27))", None),
-    "no standard output": ("import os; os.close(1); os.close(2)", None),
-    "a syntax error": ("def f(:", None),
-    "conflict marks": ("<<<<<<< mine", None),
-    "a fork that goes on": ("import os; os.fork()", None),
-    "a thread for ever": (
-        "import threading\nthreading.Thread(target=lambda: sum(iter(lambda: 0, 1)), daemon=True).start()",
-        None,
-    ),
-    "deep recursion": ("def f(): return f()\nf()", None),
-    "a transformer that empties later cells": ("get_ipython().input_transformers_post.append(lambda lines: [])", None),
-}
-
-
 @pytest.mark.parametrize("kind", HOSTILE_CELLS)
 def test_a_hostile_cell_costs_no_other_answer(kind):
     cell, fault = HOSTILE_CELLS[kind]
@@ -110,21 +69,6 @@ def test_a_hostile_cell_costs_no_other_answer(kind):
         assert [number for number in run.faults if fault in run.faults[number]] == [len(START)], run.faults
     assert time.monotonic() - began < 60
     assert run.peak_bytes < 3 << 30
-
-
-HOSTILE_FUNCTIONS = {
-    "endless": "while True: pass",
-    "that swallows what interrupts it": (
-        "while True:\n        try:\n            while True: sum(range(1000))\n        except BaseException: pass"
-    ),
-    "that exits": "import os; os._exit(0)",
-    "that raises what it is given": "raise ValueError(str(model.conv1.weight))",
-    "that interrupts": "raise KeyboardInterrupt",
-    "with 5 GB": "return {'conv1': torch.ones(5 * 2**28)}",
-    "with an endless structure": "loop = []; loop.append(loop); return loop",
-    "that returns itself": "return my_importance",
-    "that prints for ever": "while True: print('x' * 1000)",
-}
 
 
 @pytest.mark.parametrize("kind", HOSTILE_FUNCTIONS)
