@@ -3,6 +3,7 @@
 import copy
 from functools import partial
 
+import pytest
 import torch
 from answering import verdict_test
 from torch import nn
@@ -274,3 +275,17 @@ CASES = [
 
 
 test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)
+
+
+@pytest.mark.parametrize(
+    ("function", "share"),
+    [
+        (with_slip(filters=silent), 0),
+        (only_first, 1 / 4),
+        (with_slip(columns=first_columns), 2 / 4),
+        (with_slip(say=False), 3 / 4),
+        (removed, 1),
+    ],
+)
+def test_steps_that_are_right_earn_their_share(function, share):
+    assert checks.removal_by_hand(function).share == pytest.approx(share)

@@ -1,6 +1,7 @@
 """What the checks of lesson 08 answer."""
 
 import numpy as np
+import pytest
 import torch
 from answering import verdict_test
 
@@ -258,3 +259,19 @@ CASES = [
 
 
 test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)
+
+
+@pytest.mark.parametrize(
+    ("function", "share"),
+    [
+        (unpaired(quantiles(0.025, 0.975)), 0),
+        (one_redraw, 1 / 3),
+        (bootstrap(ends=lambda r: r[[0, -1]]), 1 / 3),
+        (bootstrap(ends=all_redraws), 2 / 3),
+        (bootstrap(ends=quantiles(0.05, 0.95)), 2 / 3),
+        (lambda *given: bootstrap()(*given).flip(0), 2 / 3),
+        (in_a_loop, 1),
+    ],
+)
+def test_steps_that_are_right_earn_their_share(function, share):
+    assert checks.paired_bootstrap(function).share == pytest.approx(share)

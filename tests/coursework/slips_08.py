@@ -46,10 +46,6 @@ def as_in_the_lesson(level, per):
     return bootstrap()
 
 
-def other_level(level, per):
-    return lambda *given: per * bootstrap(ends=quantiles(0.005, 0.995))(*given)
-
-
 SLIPS = {
     "images_for_half_a_point": [
         (lambda percent, points: math.ceil(pictures(percent, points)) - 1, "a hair further"),
@@ -88,7 +84,6 @@ SLIPS = {
     "paired_bootstrap": [
         (as_in_the_lesson, "the lesson's own exercise"),
         (lambda level, per: bootstrap(ends=inside((100 - level) / 200)), "Your version counts in"),
-        (lambda level, per: bootstrap(ends=all_redraws), "Your version counts in"),
         (lambda level, per: one_redraw, "Your version counts in"),
         (version(lambda tail: all_redraws), "step 2 of 3 is done"),
         (version(inside, differences=lambda a, b: b.double() - a.double()), "sign is reversed"),
@@ -96,7 +91,6 @@ SLIPS = {
         (version(lambda tail: quantiles(2 * tail, 1 - 2 * tail)), "% away on either side"),
         (version(lambda tail: quantiles(0.025, 0.975)), "between your ends lie 95 % of the redraws"),
         (version(lambda tail: lambda r: torch.stack([r.min(), r.max()])), "lowest and the highest"),
-        (version(lambda tail: lambda r: inside(tail)(r - r.mean())), "around 0"),
         (version(lambda tail: lambda r: r[[0, -1]]), "only two of the redraws"),
     ],
 }

@@ -7,7 +7,7 @@ from ...checks.lesson_08 import CLAIMS, SILENT
 
 def _images(percent: int, points: float) -> str:
     p, reach = percent / 100, points / 100
-    return f"answer_1 = {math.ceil(round(1.96**2 * p * (1 - p) / reach**2, 6))}"
+    return f"answer_1 = {math.ceil(round(1.96**2 * p * (1 - p) / reach**2, 6)):_}"
 
 
 def _reported(claims: tuple[str, ...]) -> str:
