@@ -323,18 +323,20 @@ def magnitude_pruner(function, *, exponent: float = 0) -> Verdict:
         ((1, 2, 1), 1.0),
         ((0, 0, 0), 0.5),
     )
-    cases = [_Case(_network(scales), share, exponent) for scales, share in scales_and_shares]
-    for case in cases:
-        where = ""
-        if case.share in (0, 1):
-            where = f"right for most shares, but not for {case.share:.0f}, where {'all' if case.share else 'nothing'} goes. "
-        elif case is cases[-1]:
+    for scales, share in scales_and_shares:
+        case, where = _Case(_network(scales), share, exponent), ""
+        if share in (0, 1):
+            where = f"right for most shares, but not for {share:.0f}, where {'all' if share else 'nothing'} goes. "
+        elif not any(scales):
             where = "right where all sizes differ, but not where many weights are equal. "
         before = copy.deepcopy(case.network.state_dict())
         try:
             parts = step_by_step(function, STEPS, case.network, case.share)
         except Answered as end:
-            raise Answered(end.verdict if end.verdict.solved is None else wrong(where + end.verdict.message)) from end
+            if end.verdict.solved is None:
+                raise
+            # To stop for such a share or network is worth what wrong masks for it are.
+            raise Answered(wrong(where + end.verdict.message, 1 / len(STEPS) if where else 0)) from end
         if not all(value.equal(before[name]) for name, value in case.network.state_dict().items()):
             return wrong("your function changes the network that it is given. Change a copy: `copy.deepcopy(network)`.")
         if problem := first_problem(parts, STEPS, case):
