@@ -83,7 +83,6 @@ SLIPS = {
     ],
     "paired_bootstrap": [
         (as_in_the_lesson, "the lesson's own exercise"),
-        (lambda level, per: bootstrap(ends=inside((100 - level) / 200)), "Your version counts in"),
         (lambda level, per: one_redraw, "Your version counts in"),
         (version(lambda tail: all_redraws), "step 2 of 3 is done"),
         (version(inside, differences=lambda a, b: b.double() - a.double()), "sign is reversed"),
@@ -91,6 +90,5 @@ SLIPS = {
         (version(lambda tail: quantiles(2 * tail, 1 - 2 * tail)), "% away on either side"),
         (version(lambda tail: quantiles(0.025, 0.975)), "between your ends lie 95 % of the redraws"),
         (version(lambda tail: lambda r: torch.stack([r.min(), r.max()])), "lowest and the highest"),
-        (version(lambda tail: lambda r: r[[0, -1]]), "only two of the redraws"),
     ],
 }
