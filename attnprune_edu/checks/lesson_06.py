@@ -1,7 +1,8 @@
 """Checks of lesson 06, fine-tune and recover."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -327,7 +328,7 @@ def _wrong_rows(found: Tensor, wanted: Tensor, slips: list[tuple[Tensor, str]]) 
     return f"the shape is right, the numbers are not: the first is {found[0, 0]:.4g}, and it should be {wanted[0, 0]:.4g}."
 
 
-def _solutions(x: Tensor, y: Tensor, case: _Case, pull: float) -> list[tuple[Tensor, str | None]]:
+def _solutions(x: Tensor, y: Tensor, case: _Case, pull: float) -> Iterator[tuple[Tensor, str | None]]:
     """Weights (outputs, inputs + 1), the bias as the last column, and what is amiss with them; nothing with the first.
 
     ``pull``: how strongly the ridge pulls the bias. In the lesson's formula it is a weight like any other, 1; in the
@@ -342,12 +343,11 @@ def _solutions(x: Tensor, y: Tensor, case: _Case, pull: float) -> list[tuple[Ten
     def solve(penalty, missing=y - x @ old.T):
         return torch.linalg.lstsq(squares + penalty, x.T @ missing, driver="gelsd").solution.T
 
+    yield old + solve(ridge * diagonal), None
     of_ones_first = (old + solve(ridge * diagonal)).roll(1, dims=1)
     mixed = old + solve(ridge * diagonal, y - x.roll(1, dims=1) @ old.T).roll(1, dims=1)  # and the old bias last
     ones_last = "the ones come last in X, as the bias does in W: put them there, as in the text."
-
-    return [
-        (old + solve(ridge * diagonal), None),
+    yield from [
         (old, "weight is the old one. Now move it towards what explains y."),
         (old + solve(0 * diagonal), "the ridge is missing: your weights fit y alone, as if ridge were 0."),
         (solve(ridge * diagonal, y), "your ridge pulls the weights towards 0. It should pull them towards the old ones."),
@@ -387,18 +387,22 @@ def _without_bias(x: Tensor, y: Tensor, case: _Case) -> list[tuple[Tensor, str]]
 
 
 def _wrong_weight(found: Tensor, x: Tensor, y: Tensor, case: _Case) -> str | None:
-    known = [(weights[:, :-1], message) for pull in (1, 0) for weights, message in _solutions(x, y, case, pull)]
-    for value, message in known + _without_bias(x, y, case):
+    known = [_solutions(x, y, case, pull) for pull in (1, 0)]
+    best = [next(solutions)[0][:, :-1] for solutions in known]
+    if any(_alike(found, value.to(found)) for value in best):
+        return None
+    slips = [(weights[:, :-1], message) for weights, message in chain(*known)]
+    for value, message in slips + _without_bias(x, y, case):
         if _alike(found, value.to(found)):
             return message
     return (
-        f"the numbers of weight are not right: the first is {found[0, 0]:.4g}, and it should be {known[0][0][0, 0]:.4g}. "
+        f"the numbers of weight are not right: the first is {found[0, 0]:.4g}, and it should be {best[0][0, 0]:.4g}. "
         "Look at what is inverted, on which side it stands, and what is transposed."
     )
 
 
 def _wrong_bias(found: Tensor, x: Tensor, y: Tensor, case: _Case) -> str | None:
-    best, old = [_solutions(x, y, case, pull)[0][0][:, -1] for pull in (1, 0)], case.dense.fc2.bias.detach()
+    best, old = [next(_solutions(x, y, case, pull))[0][:, -1] for pull in (1, 0)], case.dense.fc2.bias.detach()
     if any(_alike(found, value.to(found)) for value in best):
         return None
     if _alike(found, old):
