@@ -4,7 +4,7 @@
 
 60 are solved, 40 in part, 20 blank; 15 hold the lesson's own answers, 15 a neighbour's, 10 wrong numbers; 24 hold a hostile
 cell, 9 a hostile function, 7 are damaged files. The table says for each kind how many got the marks they deserve, and what
-they cost. With ``--nbgrader``, nbgrader's own autograder gets those of the same kinds that can do no harm outside of a sandbox.
+they cost. With ``--nbgrader``, nbgrader's own autograder gets those of the same kinds that do no harm without a sandbox.
 """
 
 import argparse

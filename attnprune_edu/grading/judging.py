@@ -15,6 +15,7 @@ def judge(exercise: Exercise, student: str, answer, key: bytes) -> Verdict:
     seed = int(stream(student, exercise.check, key).random() * 2**53)
     verdict = check(answer, seed=seed, **given)
     if verdict.solved is False and check(answer, seed=seed).solved:
-        mine = "your version is another" if exercise.added else "yours are others"
-        return wrong(f"that is the answer to the lesson's own {'exercise' if exercise.added else 'numbers'}; {mine}.")
+        if exercise.added:
+            return wrong(f"that is the answer to the lesson's own exercise; your version is another: {verdict.message}")
+        return wrong("that is the answer to the lesson's own numbers; yours are others.")
     return verdict

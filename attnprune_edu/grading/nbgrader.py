@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell
 
 from ..coursework import Exercise, exercises_of
 from ..report.checkpoints import atomic_write
-from .lesson_text import COURSE, Part, agreed, lesson_file, title_of
-from .release import KERNEL, SETUP, running_alone
+from .lesson_text import COURSE, lesson_file
+from .release import PLACEHOLDER, release_notebook
+from .solutions import solution_of
+
+TEACHER = "teacher"
 
 CONFIG = """c = get_config()
 
@@ -35,9 +38,8 @@ def assignment_of(lesson: str) -> str:
 def write_source(lessons: Sequence[str], folder: str | Path, key: bytes, *, course: Path = COURSE) -> list[Path]:
     """Write the source notebook of each of the ``lessons`` into nbgrader's course ``folder``; return the files written.
 
-    Everybody has the lesson's own numbers there: nbgrader knows one release for all. ``key``: the secret of the course, of
-    which the hidden tests' inputs are made. ``nbgrader_config.py`` is written where it is missing. Raises ValueError where a
-    lesson and its coursework disagree; then nothing is written.
+    ``key``: the secret of the course, of which the hidden tests' inputs are made. ``nbgrader_config.py`` is written where it
+    is missing. Raises ValueError where a lesson and its coursework disagree; then nothing is written.
     """
     made = {}
     for lesson in lessons:
@@ -57,34 +59,43 @@ def write_source(lessons: Sequence[str], folder: str | Path, key: bytes, *, cour
 
 
 def source_notebook(lesson: str, text: str, key: bytes) -> nbformat.NotebookNode:
-    """nbgrader's source of a ``lesson``: with solutions and hidden tests, which nbgrader takes out for the students."""
-    cells = [
-        _locked(new_markdown_cell(f"# Coursework {title_of(text)}", id="title")),
-        _locked(new_code_cell(SETUP, id="setup")),
-    ]
-    for part, exercise in agreed(lesson, text):
-        name = exercise.check.replace("_", "-")
-        for place, piece in enumerate(running_alone(part.before)):
-            if piece:
-                said = piece if place else f"### {part.heading}\n\n{piece}"
-                make = new_code_cell if place % 2 else new_markdown_cell
-                cells.append(_locked(make(said, id=f"{name}-given-{place}")))
-        cells += [_answer_cell(name, part), _test_cell(name, exercise, key)]
-    return new_notebook(cells=cells, metadata=KERNEL)
+    """The released notebook of a ``lesson`` with solutions and hidden tests, which nbgrader takes out for the students.
+
+    The solutions are those of a student called ``TEACHER``, whose id nbgrader takes out as well.
+    """
+    notebook = release_notebook(lesson, text, checked=False)
+    exercises = {exercise.check.replace("_", "-"): exercise for exercise in exercises_of(lesson)}
+    cells = []
+    for cell in notebook.cells:
+        name = cell.id.removesuffix("-answer")
+        if cell.id == "student-id":
+            own = f'STUDENT = "{PLACEHOLDER}"  # your id, as your teacher has it'
+            cells.append(_answer_cell(own, f'STUDENT = "{TEACHER}"', "student-id"))
+            cell.source, cell.id = cell.source.split("  #")[0].replace(f'"{PLACEHOLDER}"', "STUDENT"), "coursework"
+            cells.append(_locked(cell))
+        elif name in exercises and cell.id.endswith("-answer"):
+            number, exercise = list(exercises).index(name) + 1, exercises[name]
+            cells.append(_answer_cell(cell.source, solution_of(lesson, exercise, TEACHER), cell.id))
+            cells.append(_test_cell(number, name, exercise, key))
+        else:
+            cells.append(_locked(cell))
+    notebook.cells = cells
+    return notebook
 
 
-def _answer_cell(name: str, part: Part):
+def _answer_cell(blank: str, solution: str, name: str):
     # The blank stands above the solution: nbgrader knows one blank for a solution, and a lesson may have several.
-    code = f"{part.blank}\n\n### BEGIN SOLUTION\n{part.solution}\n### END SOLUTION"
-    return _graded(new_code_cell(code, id=f"{name}-answer"), solution=True, locked=False)
+    code = f"{blank}\n\n### BEGIN SOLUTION\n{solution}\n### END SOLUTION"
+    return _graded(new_code_cell(code, id=name), solution=True, locked=False)
 
 
-def _test_cell(name: str, exercise: Exercise, key: bytes):
+def _test_cell(number: int, name: str, exercise: Exercise, key: bytes):
     seed = int.from_bytes(hashlib.sha256(key + exercise.check.encode()).digest()[:6], "big")
-    check = f"ap.checks.{exercise.check}({exercise.answer}"
     code = (
-        f"verdict = {check})\nprint(verdict)\nassert verdict.solved\n"
-        f"### BEGIN HIDDEN TESTS\nassert {check}, seed={seed}).solved\n### END HIDDEN TESTS"
+        f"verdict = mine.check({number}, {exercise.answer})\nprint(verdict)\nassert verdict.solved\n"
+        "### BEGIN HIDDEN TESTS\n"
+        f"assert ap.checks.{exercise.check}({exercise.answer}, seed={seed}, **mine.given({number})).solved\n"
+        "### END HIDDEN TESTS"
     )
     return _graded(new_code_cell(code, id=f"{name}-test"), grade=True, points=exercise.points)
 

@@ -58,6 +58,7 @@ class _Encoder:
     def __init__(self, inputs: tuple):
         self.inputs = {id(value): place for place, value in enumerate(inputs) if isinstance(value, Tensor | nn.Module)}
         self.seen: dict[int, int] = {}
+        self.kept: list = []  # what was made for sending alone must live on, or something else gets its id
         self.entries = 0
 
     def encode(self, value, depth: int) -> Any:
@@ -77,6 +78,7 @@ class _Encoder:
             if id(value) in self.seen:
                 return {"is": "same", "as": self.seen[id(value)]}
             self.seen[id(value)] = number = len(self.seen)
+            self.kept.append(value)
             made = self._tensor(value) if isinstance(value, Tensor) else self._network(value, depth)
             return made | {"number": number}
         if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":

@@ -132,19 +132,16 @@ def course(tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")
     nbgrader.write_source(["02"], folder, KEY)
     run_nbgrader(folder, "generate_assignment", "lesson_02")
-    name = lesson_file("02").name.replace(".md", ".ipynb")
-    released = nbformat.read(folder / "release" / "lesson_02" / name, as_version=4)
-    source = nbformat.read(folder / "source" / "lesson_02" / name, as_version=4)
-    solutions = {cell.metadata.nbgrader.grade_id: cell.source for cell in source.cells}
-    kinds = {"right": list(solutions), "blank": [], "half": ["score-by-hand-answer", "two-temperatures-answer"]}
-    for student, solved in kinds.items():
+    released = nbformat.read(next((folder / "release").rglob("*.ipynb")), as_version=4)
+    for student, solved in {"right": exercises_of("02"), "blank": (), "half": exercises_of("02")[:2]}.items():
+        answers = {f"{one.check.replace('_', '-')}-answer": solution_of("02", one, student) for one in solved}
+        answers["student-id"] = f'STUDENT = "{student}"'
         for cell in released.cells:
-            if cell.metadata.nbgrader.grade_id in solved and cell.metadata.nbgrader.solution:
-                cell.source = solutions[cell.metadata.nbgrader.grade_id]
-            elif cell.metadata.nbgrader.solution:
-                blank = solutions[cell.metadata.nbgrader.grade_id].split("### BEGIN")[0]
-                cell.source = blank
-        place = folder / "submitted" / student / "lesson_02" / name
+            name = cell.metadata.nbgrader.grade_id
+            if cell.metadata.nbgrader.solution:
+                blank = cell.source.split("\n# ----\n")[0]
+                cell.source = f"{blank}\n# ----\n{answers.get(name, '')}"
+        place = folder / "submitted" / student / "lesson_02" / lesson_file("02").with_suffix(".ipynb").name
         place.parent.mkdir(parents=True)
         nbformat.write(released, place)
     run_nbgrader(folder, "autograde", "lesson_02")

@@ -119,6 +119,14 @@ def test_networks_of_torchs_layers_are_rebuilt(make):
     assert all(isinstance(parameter, nn.Parameter) for parameter in back.parameters())
 
 
+def test_what_is_made_for_sending_is_never_taken_for_something_else():
+    network = ap.mask(nn.Sequential(*(nn.Linear(4, 4) for _ in range(6)), nn.Linear(4, 2)), {"0": torch.arange(4) > 1})
+    for _ in range(20):
+        sent_in_turn = sent((network, [network[number].weight * 1 for number in range(6)]))
+        assert torch.allclose(sent_in_turn[0](torch.ones(3, 4)), network(torch.ones(3, 4)))
+        assert all(weight.equal(network[number].weight) for number, weight in enumerate(sent_in_turn[1]))
+
+
 def test_masks_of_torch_count_as_what_they_make():
     layer = nn.Linear(4, 4)
     prune.l1_unstructured(layer, "weight", 0.5)
