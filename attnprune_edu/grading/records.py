@@ -94,10 +94,9 @@ def read_record(folder: Path, student: str) -> Record | None:
     try:
         stored = json.loads((folder / f"{file_name(student)}.json").read_text(encoding="utf-8"))
         stored["verdicts"] = {check: Verdict(**verdict) for check, verdict in stored["verdicts"].items()}
-        record = Record(**stored)
+        return Record(**stored)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return record if record.student == student else None
 
 
 def write_record(folder: Path, record: Record) -> None:

@@ -41,10 +41,10 @@ def answers_at_once(exercises, cells, student, key, *, unsafe=False):
             run.verdicts[exercise.check] = right("it is.") if said[1] == "right" else wrong(said[2], share)
     if declared := re.search(r"declared (\S+)", text):
         run.declared = declared[1]
-    for check, answer in re.findall(r"(\w+) is ([\d.]+)", text):
-        run.answers[check] = float(answer)
+    asked = {exercise.check for exercise in exercises}
+    run.answers = {check: float(answer) for check, answer in re.findall(r"(\w+) is ([\d.]+)", text) if check in asked}
     if "ended" in text:
-        run.faults |= {1: "ended the process", exercises[0].check: "ended the process"}
+        run.faults = dict.fromkeys([1, *sorted(asked & {"score_by_hand"})], "ended the process")
     return run
 
 

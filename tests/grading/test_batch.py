@@ -76,19 +76,20 @@ def test_what_no_notebook_is_says_so_and_is_not_tried_again(tmp_path, calls):
 
 
 def test_only_a_changed_exercise_is_asked_again(tmp_path, calls):
-    cells = ["score_by_hand: right", "two_temperatures: wrong no.", "two_temperatures is 3", "ended"]
+    cells = ["score_by_hand: right", "two_temperatures: wrong no.", "score_by_hand is 3", "two_temperatures is 4", "ended"]
     (job,) = jobs_of(tmp_path, {"ann": cells})
     with ThreadPoolExecutor(1) as executor:
         grade_all([job], executor, progress=False)
         before = read_record(tmp_path / "results", "ann")
         assert to_grade(before, job.about, job.prints) == []
-        changed = job.prints | {CHECKS[0]: "another"}
+        changed = job.prints | {CHECKS[1]: "another"}
         again = replace(job, prints=changed, checks=tuple(to_grade(before, job.about, changed)))
         grade_all([again], executor, progress=False)
     after = read_record(tmp_path / "results", "ann")
-    assert calls == [("ann", CHECKS), ("ann", CHECKS[:1])]
+    assert calls == [("ann", CHECKS), ("ann", CHECKS[1:2])]
     assert after.exercises == changed and after.verdicts == before.verdicts
-    assert after.faults == before.faults and after.answers == before.answers == {CHECKS[1]: 3.0}
+    assert after.faults == before.faults == dict.fromkeys(["1", CHECKS[0]], "ended the process")
+    assert after.answers == before.answers == {CHECKS[0]: 3.0, CHECKS[1]: 4.0}
 
 
 @pytest.mark.parametrize("other", ["file", "key", "sandbox", "grader"])

@@ -158,8 +158,9 @@ class Read(HTMLParser):
         assert self._open.pop()[0] == tag
 
     def handle_data(self, data):
+        in_body = any(tag == "body" for tag, _ in self._open)
         classes = [name for _, name in self._open if name.startswith("tex2jax")]
-        self.typeset += data if classes[-1:] == ["tex2jax_process"] else ""
+        self.typeset += data if in_body and classes[-1:] != ["tex2jax_ignore"] else ""
 
 
 def a_page(**more):
