@@ -4,6 +4,7 @@ import ast
 import contextlib
 import hashlib
 import multiprocessing
+import os
 import re
 import threading
 import warnings
@@ -151,7 +152,7 @@ class _Processes(ThreadPoolExecutor):
     def _in_process(self, function, *arguments):
         if getattr(self._own, "pool", None) is None:
             spawn = multiprocessing.get_context("spawn")
-            self._own.pool = ProcessPoolExecutor(1, spawn, initializer=torch.set_num_threads, initargs=(1,))
+            self._own.pool = ProcessPoolExecutor(1, spawn, initializer=_begin)
             self._all.append(self._own.pool)
         try:
             return self._own.pool.submit(function, *arguments).result()
@@ -164,6 +165,17 @@ class _Processes(ThreadPoolExecutor):
         super().shutdown(wait, cancel_futures=cancel_futures)
         for pool in self._all:
             pool.shutdown(wait)
+
+
+def _begin() -> None:
+    """What each process does first: keep to one thread, as others have the other cores; and end when its parent does."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()  # a parent that is killed says no goodbye: its process would wait for ever
+    os._exit(1)
 
 
 def cell_with(name: str, cells: Sequence[str]) -> str:
