@@ -1,9 +1,9 @@
 # The course in a few commands; `make` alone lists them. What they do stands in course.py, which also runs without make.
 
 PYTHON ?= python3
-STEPS := demo test zoo data notebooks checkpoints bench lock clean
+STEPS := demo test zoo proofs data notebooks checkpoints bench lock clean
 
-.PHONY: help lab mutants grade $(STEPS)
+.PHONY: help lab mutants assignment grade nbgrader $(STEPS)
 
 help:
 	@$(PYTHON) course.py
@@ -14,8 +14,14 @@ lab:
 mutants:
 	@$(PYTHON) course.py mutants $(if $(SAMPLE),--sample=$(SAMPLE)) $(ONLY)
 
+assignment:
+	@$(PYTHON) course.py assignment $(LESSON) $(OPTIONS)
+
 grade:
 	@$(PYTHON) course.py grade $(LESSON) $(if $(SUBMISSIONS),"$(SUBMISSIONS)") $(if $(ROSTER),--roster "$(ROSTER)") $(OPTIONS)
+
+nbgrader:
+	@$(PYTHON) course.py nbgrader $(LESSON) $(if $(COURSE),--course "$(COURSE)") $(OPTIONS)
 
 $(STEPS):
 	@$(PYTHON) course.py $@

@@ -85,11 +85,35 @@ def mutants(sample: int, modules: Sequence[str]) -> None:
     python("tools/mutants.py", "--sample", str(sample), *modules, OMP_NUM_THREADS="1")
 
 
+def teachers(command: str, arguments: Sequence[str]) -> None:
+    """Run one of the teachers' commands of ``attnprune-edu``; without arguments, list those it takes."""
+    prepare()
+    python("-m", "attnprune_edu_command", command, *(arguments or ["--help"]))
+
+
+@step
+def assignment(arguments: Sequence[str]) -> None:
+    """for teachers: write what students get of a lesson as coursework"""
+    teachers("assignment", arguments)
+
+
 @step
 def grade(arguments: Sequence[str]) -> None:
     """for teachers: grade the coursework that students handed in"""
+    teachers("grade", arguments)
+
+
+@step
+def nbgrader(arguments: Sequence[str]) -> None:
+    """for teachers: write source notebooks for a course of nbgrader's"""
+    teachers("nbgrader", arguments)
+
+
+@step
+def proofs() -> None:
+    """grade right, copied and wrong answers of 500 students to every exercise of the coursework (many minutes)"""
     prepare()
-    python("-m", "attnprune_edu_command", "grade", *(arguments or ["--help"]))
+    python("-m", "pytest", "-q", "-n", "auto", "tests/coursework", OMP_NUM_THREADS="1", PROOF_STUDENTS="500")
 
 
 @step
@@ -252,13 +276,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     of_mutants.add_argument(
         "modules", nargs="*", metavar="FILE", help="default: most of the library (make mutants ONLY=FILE)"
     )
-    of_grade = choices.choices["grade"]
-    of_grade.add_argument(
-        "arguments",
-        nargs=argparse.REMAINDER,
-        metavar="LESSON SUBMISSIONS ...",
-        help="as of `attnprune-edu grade`; alone, lists them (make grade LESSON=02 SUBMISSIONS=FOLDER ROSTER=FILE)",
-    )
+    for name, example in {
+        "assignment": "LESSON=02",
+        "grade": "LESSON=02 SUBMISSIONS=FOLDER ROSTER=FILE",
+        "nbgrader": "LESSON=02 COURSE=FOLDER",
+    }.items():
+        choices.choices[name].add_argument(
+            "arguments",
+            nargs=argparse.REMAINDER,
+            metavar="LESSON ...",
+            help=f"as of `attnprune-edu {name}`; alone, lists them (make {name} {example})",
+        )
     chosen = vars(parser.parse_args(arguments))
     if (name := chosen.pop("step")) is None:
         parser.print_help()

@@ -13,6 +13,7 @@ from .batch import Job, grade_all
 from .collecting import collect
 from .feedback import write_feedback
 from .marks import everybody, marks_of, write_marks
+from .nbgrader import into_gradebook
 from .overrides import read_overrides
 from .records import FAILED, about_file, prints_of, read_record, to_grade
 from .roster import Roster, read_roster, same_id
@@ -35,6 +36,7 @@ def grade_course(
     deadline: datetime.datetime | None = None,
     solutions: bool = True,
     unsafe: bool = False,
+    gradebook: str | Path | None = None,
     executor: Executor | None = None,
     run: Callable = run_and_judge,
 ) -> bool:
@@ -42,7 +44,8 @@ def grade_course(
 
     Graded is what has no record yet, or one that holds no longer; with ``only``, these students and no other. ``key``: the
     file with the course's secret, made if it is missing. ``roster``, ``overrides``: CSV files. ``deadline``: in local time.
-    ``solutions``: whether the feedback shows them. ``unsafe``: run students' code without a sandbox. ``executor``: as
+    ``solutions``: whether the feedback shows them. ``unsafe``: run students' code without a sandbox. ``gradebook``:
+    a gradebook of nbgrader's that gets the marks as well. ``executor``: as
     ``ap.sweep`` takes it; its workers must share the folders. None: as many processes as ``jobs``. ``run``: what runs and
     judges one submission.
 
@@ -78,6 +81,8 @@ def grade_course(
     marks = marks_of(exercises, known, collection, records, decided, deadline)
     write_marks(out, lesson, marks, collection)
     write_feedback(out / "feedback", lesson, exercises, marks, solutions)
+    if gradebook:
+        into_gradebook(gradebook, lesson, {mark.student.id: mark.points for mark in marks if mark.total is not None})
     summary = summarise(exercises, marks)
     write_summary(out / "summary.html", lesson, summary)
     already = len(collection.chosen) - len(waiting)

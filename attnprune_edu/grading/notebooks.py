@@ -47,11 +47,18 @@ def read_notebook(content: bytes) -> Notebook:
             source = "".join(source)
         if not isinstance(kind, str) or (kind == "code" and not isinstance(source, str)):
             notes.append(f"cell {number} of the file is damaged and was left out")
-        elif kind == "code":
+        elif kind == "code" and not _is_test_of_nbgrader(cell):
             sources.append(_storable(source).replace("\r\n", "\n"))
     if not sources:
         notes.append("the notebook has no code cell")
     return Notebook(sources, notes)
+
+
+def _is_test_of_nbgrader(cell: dict) -> bool:
+    """Whether nbgrader put the cell there, to assert what is judged here otherwise."""
+    metadata = cell.get("metadata")
+    settings = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    return isinstance(settings, dict) and settings.get("grade") is True and settings.get("solution") is False
 
 
 def _text(content: bytes, notes: list[str]) -> str:

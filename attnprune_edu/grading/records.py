@@ -19,7 +19,10 @@ PACKAGE = Path(__file__).resolve().parent.parent
 # What every verdict hangs on beside the exercise itself; how marks and pages are written does not belong there.
 GRADER = (
     *("checks/verdict.py", "checks/steps.py", "checks/observers.py", "coursework/numbers.py", "coursework/exercise.py"),
-    *(f"grading/{name}.py" for name in ("judging", "notebooks", "running", "sandbox", "session", "wire", "worker")),
+    *(
+        f"grading/{name}.py"
+        for name in ("judging", "notebooks", "running", "sandbox", "session", "stand_in", "wire", "worker")
+    ),
 )
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # no names of files on Windows
 

@@ -7,6 +7,7 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
+from pathlib import Path
 
 import fakes
 import pytest
@@ -258,6 +259,27 @@ def test_the_command_line_says_all_of_it(handed_in, monkeypatch, capsys):
         with pytest.raises(SystemExit):
             cli.main(["grade", "02", "in", *bad])
         assert bad[0] in capsys.readouterr().err
+
+
+def test_releases_and_sources_are_written_where_they_are_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["assignment", "2", "03", "--no-hints"]) == 0
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert {path.name for path in written} == {path.name for path in Path("assignment").iterdir()} and len(written) == 3
+    assert "Hint" not in (Path("assignment") / "02_attention_formula.ipynb").read_text(encoding="utf-8")
+    assert cli.main(["nbgrader", "02", "--course", "course"]) == 0
+    assert Path("coursework.key").exists() and Path("course/source/lesson_02/02_attention_formula.ipynb").exists()
+    for bad in (["assignment", "77"], ["nbgrader", "77"]):
+        assert cli.main(bad) == 1
+        assert "no lesson 77" in capsys.readouterr().err
+
+
+def test_marks_go_into_a_gradebook_when_there_is_one_to_fill(handed_in, monkeypatch):
+    filled = {}
+    monkeypatch.setattr(command, "into_gradebook", lambda path, lesson, marks: filled.update(marks))
+    grade(gradebook="book.db")
+    assert filled["ann"] == {exercise.check: exercise.points for exercise in EXERCISES}
+    assert filled["bob"]["attention_importance"] == 3 and set(filled) == {"ann", "bob", "cleo", "dan", "eve"}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ def conflict(first, second, base=""):
     return f"<<<<<<< HEAD\n{first}\n{base}=======\n{second}\n>>>>>>> theirs\n"
 
 
+TEST = {"cell_type": "code", "source": "assert x", "metadata": {"nbgrader": {"grade": True, "solution": False}}}
 IN_METADATA = PLAIN.replace(
     '"metadata": {}, "nbformat"', '"metadata": {}, \n' + conflict('"x": 1,', '"x": 2,') + '"nbformat"'
 )
@@ -46,9 +47,10 @@ FIRST_BROKEN = IN_CELL.replace('"a = 3",', '"a = 3')
         (notebook("a", metadata=[1]), ["a"], None),
         (notebook(cells=[1, {"cell_type": "code", "source": 3}, {"cell_type": "code", "source": "x"}]), ["x"], "cell 2"),
         (notebook(cells=[{"cell_type": "markdown", "source": "x"}, {"source": "x"}]), [], "no code cell"),
+        (notebook(cells=[TEST, TEST | {"metadata": {"nbgrader": {"grade": True, "solution": True}}}]), ["assert x"], None),
         (json.dumps({"worksheets": [{"cells": [{"cell_type": "code", "input": "a"}]}]}), ["a"], None),
     ],
-    ids=range(20),
+    ids=range(21),
 )  # fmt: skip
 def test_code_cells_are_found_in_whatever_can_be_read(content, cells, note):
     found = read_notebook(content if isinstance(content, bytes) else content.encode())
