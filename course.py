@@ -77,11 +77,24 @@ def zoo() -> None:
 
 
 @step
+def nbgrader_test() -> None:
+    """try releases, marks and feedback in nbgrader itself, which is installed for it"""
+    prepare()
+    install_extra("nbgrader")
+    python("-m", "pytest", "-q", "tests/grading/test_nbgrader.py", OMP_NUM_THREADS="1")
+
+
+def install_extra(name: str) -> None:
+    """Install what only some people need, unless it is there; each extra is called as the package that it brings."""
+    if subprocess.call([program("python"), "-c", f"import {name}"], stderr=subprocess.DEVNULL):
+        python("-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"attnprune-edu[{name}]")
+
+
+@step
 def mutants(sample: int, modules: Sequence[str]) -> None:
     """break modules in small ways to see whether their tests notice"""
     prepare()
-    if subprocess.call([program("python"), "-c", "import mutmut"], stderr=subprocess.DEVNULL):
-        python("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "attnprune-edu[mutants]")
+    install_extra("mutmut")
     python("tools/mutants.py", "--sample", str(sample), *modules, OMP_NUM_THREADS="1")
 
 
@@ -111,7 +124,7 @@ def nbgrader(arguments: Sequence[str]) -> None:
 
 @step
 def proofs() -> None:
-    """grade right, copied and wrong answers of 500 students to every exercise of the coursework (many minutes)"""
+    """grade right, copied and wrong answers of 500 students to every exercise (many minutes)"""
     prepare()
     python("-m", "pytest", "-q", "-n", "auto", "tests/coursework", OMP_NUM_THREADS="1", PROOF_STUDENTS="500")
 
