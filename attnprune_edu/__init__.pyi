@@ -1,6 +1,7 @@
 """The public names: each is imported when somebody first asks for it (``lazy_loader`` reads this file)."""
 
 from . import checks as checks, plots as plots, widgets as widgets
+from .data.classes import only_classes as only_classes
 from .data.images import (
     ImageData as ImageData,
     Images as Images,
@@ -21,6 +22,7 @@ from .networks.models import (
     ArticleNet as ArticleNet,
     ResNet20 as ResNet20,
 )
+from .networks.tensorboard import to_tensorboard as to_tensorboard
 from .networks.training import (
     Distillation as Distillation,
     Rewind as Rewind,
@@ -64,6 +66,7 @@ from .pruning.thresholds import (
     threshold_top_k_mean as threshold_top_k_mean,
 )
 from .quizzes import quiz as quiz
+from .report.attention_maps import attention_maps as attention_maps
 from .report.checkpoints import (
     load_model as load_model,
     save_model as save_model,

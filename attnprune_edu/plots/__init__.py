@@ -8,6 +8,7 @@ from .costs import plot_accuracies, plot_costs, plot_factors, plot_layers
 from .curves import plot_differences, plot_history, plot_lines, plot_ranges, plot_spread
 from .cuts import plot_ratio, plot_threshold, plot_weight_cut
 from .images import plot_filters, plot_images, plot_pictures
+from .maps import plot_attention_maps
 from .network import plot_network
 from .style import BLUE, GREY, KEPT, LINES, ORANGE, PRUNED, RUST, SKY, STONE, png, show
 from .tables import plot_confusion, plot_sensitivity
@@ -24,6 +25,7 @@ __all__ = [
     "STONE",
     "plot_accuracies",
     "plot_attention",
+    "plot_attention_maps",
     "plot_confusion",
     "plot_costs",
     "plot_differences",

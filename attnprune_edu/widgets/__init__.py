@@ -13,6 +13,7 @@ from .cuts import (
 from .difference import difference_explorer, difference_picture
 from .errors import error_explorer, error_picture
 from .layers import layer_explorer, layer_picture
+from .maps import map_explorer, map_picture
 from .picture_widget import SLIDER, WIDE, PictureWidget
 from .recovery import recovery_explorer, recovery_picture
 from .speedup import speedup_explorer, speedup_picture
@@ -30,6 +31,8 @@ __all__ = [
     "error_picture",
     "layer_explorer",
     "layer_picture",
+    "map_explorer",
+    "map_picture",
     "ratio_explorer",
     "ratio_picture",
     "recovery_explorer",
