@@ -37,6 +37,13 @@ def test_a_single_picture_has_its_maps_beside_it_and_grey_pictures_are_drawn_too
     assert figure.axes[0].get_subplotspec().rowspan == figure.axes[1].get_subplotspec().rowspan
 
 
+def test_the_picture_can_be_seen_through_its_map():
+    images = GREY.clone()
+    images[..., 4:] = 250
+    laid = drawn(plots.plot_attention_maps(images, {"dense": 0 * CORNER}).axes[2])
+    assert (laid[:, 4:].mean(axis=2) > laid[:, :4].mean(axis=2) + 0.1).all()
+
+
 @pytest.mark.parametrize("kind", ["protanomaly", "deuteranomaly", "tritanomaly", None])
 def test_more_attention_is_brighter_for_everybody(kind):
     colours = colormaps["cividis"](np.linspace(0, 1, 9))[:, :3]
