@@ -35,6 +35,10 @@ from .pruning.attention import (
     attention_weights as attention_weights,
     normalize as normalize,
 )
+from .pruning.gates import (
+    RunningGates as RunningGates,
+    prune_adaptively as prune_adaptively,
+)
 from .pruning.groups import (
     couple as couple,
     coupled_layers as coupled_layers,
@@ -42,6 +46,10 @@ from .pruning.groups import (
 )
 from .pruning.guest import AttentionImportance as AttentionImportance
 from .pruning.importance import importance as importance
+from .pruning.learned_gates import (
+    L1Gates as L1Gates,
+    SqueezeExciteGates as SqueezeExciteGates,
+)
 from .pruning.masks import (
     mask as mask,
     mask_ as mask_,

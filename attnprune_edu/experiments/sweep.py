@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from ..data.images import ImageData
 from ..networks.inference import accuracy
 from ..networks.training import fine_tune
+from ..pruning.gates import prune_adaptively
 from ..pruning.importance import Criterion
 from ..pruning.removal import remove
 from ..pruning.repair import repair
@@ -28,6 +29,7 @@ from ..report.checkpoints import atomic_write
 from ..report.evaluation import count_macs, count_params
 from .fingerprint import fingerprint
 
+ADAPTIVE = "adaptive"  # no criterion of `importance`, for it needs training
 Models = dict[str, nn.Module | Callable[[int], nn.Module]]
 
 
@@ -50,10 +52,12 @@ def sweep(
     """Prune every network by every criterion, ratio, scope and seed, and return a table with a row for each cell.
 
     ``models``: {name: a network, or a function of the seed that returns one}. ``criteria``: names that ``importance`` knows,
-    or {name: such a name, or a function of the model that returns importance}. ``ratios``: shares of the channels, 0–1.
-    Coupled layers lose the same channels. ``repaired``: solve for the weights behind the pruned channels again (``repair``);
-    a dictionary holds options for that, other than ``dense`` and ``seed``.
-    ``epochs``: of fine-tuning after that; ``training``: its options. ``split``: the images for the accuracies.
+    or {name: such a name, or a function of the model that returns importance}; or ``"adaptive"``, which chooses while it
+    trains: ``prune_adaptively`` for half of the ``epochs``, at least one, in place of scoring and masking, and what follows
+    gets the epochs that are left. ``ratios``: shares of the channels, 0–1. Coupled layers lose the same channels.
+    ``repaired``: solve for the weights behind the pruned channels again (``repair``); a dictionary holds options for that,
+    other than ``dense`` and ``seed``. ``epochs``: of fine-tuning after that; ``training``: its options. ``split``: the
+    images for the accuracies.
 
     The columns are ``model``, ``criterion``, ``pruning_ratio``, ``scope``, ``seed``; ``pruned_accuracy`` (right after
     pruning), ``repaired_accuracy`` (if ``repaired``), ``accuracy`` (in the end; all 0–1); ``params`` and ``macs`` of the
@@ -65,8 +69,8 @@ def sweep(
     ``multiprocessing.get_context("spawn")``) or that of a Dask cluster; None runs one cell after the other here. Its workers
     must see the folder under the same path.
 
-    Raises ValueError for an unknown split, an empty list, or a ``repaired`` that is neither. If cells fail, the others are
-    finished first; then RuntimeError names the first failure.
+    Raises ValueError for an unknown split, an empty list, a ``repaired`` that is neither, or ``"adaptive"`` without epochs.
+    If cells fail, the others are finished first; then RuntimeError names the first failure.
     """
     named = criteria if isinstance(criteria, dict) else {name: name for name in criteria}
     axes = {"models": models, "criteria": named, "ratios": ratios, "scopes": scopes, "seeds": seeds}
@@ -75,6 +79,10 @@ def sweep(
         raise ValueError(f"{empty[0]} must hold at least one value, got none")
     data.part(split)
     _check_repaired(repaired)
+    if ADAPTIVE in named.values() and epochs < 1:
+        raise ValueError(
+            f"epochs must be at least 1 for the criterion {ADAPTIVE!r}, which chooses while it trains, got {epochs}"
+        )
     how = {"repaired": repaired, "epochs": epochs, "split": split, "training": training}
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(folder or temporary).resolve()
@@ -169,10 +177,7 @@ def _run(cell: Cell, question: _Question, path: Path) -> float:
     model, data, how = question.models[cell.model], question.data, question.how
     if not isinstance(model, nn.Module):
         model = model(cell.seed)
-    criterion = question.criteria[cell.criterion]
-    masked = masked_to(
-        model, data, cell.pruning_ratio, channels_of(model, data.example_inputs), criterion, scope=cell.scope, seed=cell.seed
-    )
+    masked, epochs = _masked(model, question.criteria[cell.criterion], cell, data, how)
     example = data.example_inputs
     small = remove(masked, example)  # gives the same answers as the masked one, and sooner
     row = asdict(cell) | {"pruned_accuracy": accuracy(small, data, how["split"])}
@@ -180,8 +185,8 @@ def _run(cell: Cell, question: _Question, path: Path) -> float:
         options = how["repaired"] if isinstance(how["repaired"], dict) else {}
         small = remove(repair(masked, data, dense=model, seed=cell.seed, **options), example)
         row["repaired_accuracy"] = accuracy(small, data, how["split"])
-    if how["epochs"]:
-        fine_tune(small, data, how["epochs"], seed=cell.seed, progress=False, **how["training"])
+    if epochs:
+        fine_tune(small, data, epochs, seed=cell.seed, progress=False, **how["training"])
     row |= {
         "accuracy": accuracy(small, data, how["split"]),
         "params": count_params(small),
@@ -191,6 +196,17 @@ def _run(cell: Cell, question: _Question, path: Path) -> float:
     with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(row), encoding="utf-8")
     return row["accuracy"]
+
+
+def _masked(model: nn.Module, criterion: Criterion, cell: Cell, data: ImageData, how: dict) -> tuple[nn.Module, int]:
+    """``model`` with the masks that the ``cell`` asks for, and how many epochs are left for fine-tuning."""
+    scope, seed = cell.scope, cell.seed
+    if criterion == ADAPTIVE:
+        epochs = max(1, how["epochs"] // 2)
+        options = {"ramp_epochs": epochs, "scope": scope, "seed": seed, "progress": False, **how["training"]}
+        return prune_adaptively(model, data, cell.pruning_ratio, epochs, **options).model, how["epochs"] - epochs
+    widths = channels_of(model, data.example_inputs)
+    return masked_to(model, data, cell.pruning_ratio, widths, criterion, scope=scope, seed=seed), how["epochs"]
 
 
 def _store(question: _Question, place: Path) -> Path:

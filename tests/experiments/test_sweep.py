@@ -177,6 +177,21 @@ def test_a_network_for_each_seed_and_coupled_layers(uneven_data):
         assert row.params == ap.count_params(ap.remove(masked)) < 0.4 * ap.count_params(model)
 
 
+def test_adaptive_pruning_shares_the_epochs_with_what_follows(uneven_data, imperfect):
+    training = {"lr": 0.01, "batch_size": 40}
+    how = {"ratios": [0.5], "seeds": [4], "repaired": True, "progress": False, **training}
+    table = ap.sweep({"net": imperfect()}, uneven_data, ["adaptive"], epochs=3, **how)
+    masked = ap.prune_adaptively(imperfect(), uneven_data, 0.5, 1, seed=4, progress=False, **training).model
+    repaired = ap.remove(ap.repair(masked, uneven_data, dense=imperfect(), seed=4))
+    reached = [ap.accuracy(masked, uneven_data), ap.accuracy(repaired, uneven_data)]
+    ap.fine_tune(repaired, uneven_data, 2, seed=4, progress=False, **training)
+    reached.append(ap.accuracy(repaired, uneven_data))
+    assert table[["pruned_accuracy", "repaired_accuracy", "accuracy"]].iloc[0].tolist() == reached
+    assert table.params[0] == ap.count_params(repaired)
+    with pytest.raises(ValueError, match=r"epochs must be at least 1 for the criterion 'adaptive'.*got 0"):
+        ap.sweep({"net": imperfect()}, uneven_data, {"mine": "adaptive"}, progress=False)
+
+
 def test_what_is_finished_is_not_done_again(tmp_path, tiny_model, tiny_data):
     calls = tmp_path / "calls"
     calls.write_text("")

@@ -1,0 +1,246 @@
+import copy
+import math
+
+import pytest
+import torch
+from conftest import Network, trained_norms
+from torch import nn
+
+import attnprune_edu as ap
+from attnprune_edu.pruning.gates import RunningGates, straight_through
+from attnprune_edu.pruning.silence import masks_of
+
+
+def images_of(data, part="train", count=40):
+    return data.normalize(data.part(part).images[:count])
+
+
+def small_resnet():
+    torch.manual_seed(0)
+    return trained_norms(ap.ResNet20((4, 6, 8), ((4,) * 3, (6,) * 3, (8,) * 3), num_classes=4), 16)
+
+
+def hooks_on(model):
+    return sum(len(module._forward_hooks) for module in model.modules())
+
+
+def test_a_closed_gate_is_silent_and_lets_every_gradient_through_a_relu():
+    output = torch.tensor([[1.5, -2.0, 3.0, 0.5]], requires_grad=True)
+    is_open = torch.tensor([True, True, False, False])
+    gated = straight_through(output, is_open).relu()
+    torch.testing.assert_close(gated.detach(), torch.tensor([[1.5, 0.0, 0.0, 0.0]]))
+    (gated * torch.tensor([1.0, 10.0, 100.0, 1000.0])).sum().backward()
+    assert output.grad.tolist() == [[1.0, 0.0, 100.0, 1000.0]], "as if the gate stood behind the ReLU"
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_gates_follow_the_running_attention_of_the_live_network(tiny_model, tiny_data, every, scope):
+    """The first layer's mean by hand, and each choice from the means of all channels, silent ones included."""
+    dense, seen = copy.deepcopy(tiny_model), []
+    watch = tiny_model.conv1.register_forward_hook(
+        lambda layer, inputs, output: seen.append(output.detach()) if torch.is_grad_enabled() else None
+    )
+    gates = RunningGates(tiny_model, 0.5, 7, every=every, decay=0.8, power=3, scope=scope)
+    with gates:
+        ap.train(tiny_model, tiny_data, 2, batch_size=15, progress=False)
+    watch.remove()
+    means, mean = [], None
+    for output in seen[:7]:
+        now = output.relu().mean(dim=0).pow(3).mean(dim=(1, 2))
+        mean = now if mean is None else 0.8 * mean + 0.2 * now
+        means.append(mean)
+    assert [choice.step for choice in gates.record] == ([1, 2, 3, 4, 5, 6, 7] if every == 1 else [3, 6, 7])
+    for choice in gates.record:
+        torch.testing.assert_close(choice.importance["conv1"], means[choice.step - 1])
+        assert choice.pruning_ratio == pytest.approx(0.5 * (1 - (1 - choice.step / 7) ** 3))
+        wanted = ap.keep_by_ratio(choice.importance, choice.pruning_ratio, scope)
+        assert all(torch.equal(choice.keep[name], wanted[name]) for name in ("conv1", "conv2", "fc1"))
+    assert all(torch.equal(masks_of(tiny_model)[name], keep) for name, keep in gates.record[-1].keep.items())
+    assert sum(int(keep.sum()) for keep in masks_of(tiny_model).values()) == 10 and hooks_on(tiny_model) == 0
+    assert type(tiny_model) is type(dense)
+
+
+@pytest.mark.parametrize("network", ["chain", "residual with normalisations"])
+def test_gates_and_the_masks_that_follow_silence_the_same(network, imperfect, uneven_data):
+    model = imperfect() if network == "chain" else small_resnet()
+    inputs = images_of(uneven_data)
+    with RunningGates(model, 0.4, 4, every=2) as gates:
+        ap.train(model, uneven_data, 2, batch_size=60, progress=False)
+        with torch.no_grad():
+            gated = model.eval()(inputs)
+    torch.testing.assert_close(model(inputs), gated)
+    torch.testing.assert_close(ap.remove(model)(inputs), gated, rtol=1e-3, atol=1e-4)
+    for group in gates.groups:
+        assert len({tuple(gates.keep[name].tolist()) for name in group}) == 1, "coupled layers lose the same channels"
+    assert ap.sparsity(model).pruning_ratio[list(gates.keep)].between(0.2, 0.5).all()
+
+
+@pytest.mark.parametrize("silent_learn", [False, True])
+def test_what_left_may_return_and_may_learn_meanwhile(tiny_model, tiny_data, silent_learn):
+    """Whoever is made loud while silent returns, at the price of another channel."""
+    model, inputs, labels = tiny_model.train(), images_of(tiny_data), tiny_data.train.labels[:40]
+    with RunningGates(model, 0.5, 3, every=1, decay=0.0, silent_learn=silent_learn) as gates:
+        model(inputs)
+        model(inputs)
+        (loser,) = (~gates.keep["conv1"]).nonzero()[:1, 0].tolist()
+        nn.functional.cross_entropy(model.eval()(inputs), labels).backward()
+        assert model.conv1.weight.grad[loser].abs().max() == 0, "nothing passes when nothing can change"
+        weights = model.conv1.weight.detach().clone()
+        with torch.no_grad():
+            model.conv1.weight[loser] = 0
+            model.conv1.bias[loser] = 50.0
+        model.zero_grad()
+        loss = nn.functional.cross_entropy(model.train()(inputs), labels)  # the last step of the ramp
+        assert gates.keep["conv1"][loser] and gates.progress == 3
+        loss.backward()
+        assert (model.conv1.bias.grad[loser].abs() > 0) == silent_learn
+    news = gates.changes[gates.changes.layer == "conv1"].set_index("step")
+    assert news.returned[3] == 1 <= news.left[3] and news.kept.tolist() == [4 - round(4 * r) for r in news.pruning_ratio]
+    assert not torch.equal(model.conv1.weight, weights) and masks_of(model)["conv1"][loser]
+
+
+def test_the_ramp_waits_while_the_accuracy_is_too_low_and_goes_on_when_it_recovers(tiny_model):
+    accuracies = iter([0.9, 0.5, 0.6, 0.8, 0.8, 0.8])
+    ratios, rows = [], []
+    with RunningGates(tiny_model.train(), 0.75, 8, every=1, min_accuracy=0.7) as gates:
+        for accuracy in accuracies:
+            for _ in range(2):
+                tiny_model(torch.randn(4, 3, 16, 16))
+                ratios.append(round(gates.record[-1].pruning_ratio, 4))
+            row = {"validation_accuracy": accuracy}
+            gates(tiny_model, row)
+            rows.append(row)
+    ramp = [round(0.75 * (1 - (1 - step / 8) ** 3), 4) for step in range(1, 9)]
+    assert ratios == ramp[:4] + [ramp[3]] * 4 + ramp[4:]
+    assert [row["held"] for row in rows] == [False, True, True, False, False, False]
+    assert [round(row["pruning_ratio"], 4) for row in rows] == ratios[1::2]
+    changes = gates.changes
+    assert sum(row["left"] for row in rows) == changes.left.sum()
+    assert sum(row["returned"] for row in rows) == changes.returned.sum()
+    assert (
+        20 - changes.groupby("step").kept.sum() == (changes.left - changes.returned).groupby(changes.step).sum().cumsum()
+    ).all()
+
+
+def test_gates_that_are_not_told_the_accuracy_and_ramps_without_an_end_are_named(tiny_model, tiny_data):
+    with pytest.raises(ValueError, match="among the callbacks"), RunningGates(tiny_model, 0.5, 2, min_accuracy=0.5):
+        ap.train(tiny_model, tiny_data, 1, progress=False)
+    told = pytest.warns(UserWarning, match=r"ended after 1 steps, and the ramp takes 5: 24.4% .* not 50.0%")
+    with told, RunningGates(tiny_model, 0.5, 5):
+        ap.train(tiny_model, tiny_data, 1, progress=False)
+    assert hooks_on(tiny_model) == 0
+
+
+def test_an_error_in_training_takes_the_hooks_away_and_leaves_no_masks(tiny_model, tiny_data):
+    weights = copy.deepcopy(tiny_model.state_dict())
+    fails = {"loss_fn": lambda scores, labels, inputs: 1 / 0, "progress": False}
+    with pytest.raises(ZeroDivisionError), RunningGates(tiny_model, 0.5, 2):
+        ap.train(tiny_model, tiny_data, 1, **fails)
+    assert hooks_on(tiny_model) == 0 and not masks_of(tiny_model)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in tiny_model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"pruning_ratio": 1.2}, "pruning_ratio must lie between 0 and 1, got 1.2"),
+        ({"min_accuracy": 70}, "min_accuracy must lie between 0 and 1, got 70"),
+        ({"decay": 1.0}, "decay must be at least 0 and below 1, got 1.0"),
+        ({"every": 0}, "steps and every must be at least 1, got steps=5, every=0"),
+        ({"scope": "all"}, "scope must be 'local' or 'global', got 'all'"),
+    ],
+)
+def test_impossible_gates_are_named(tiny_model, change, says):
+    with pytest.raises(ValueError, match=says):
+        RunningGates(tiny_model, **{"pruning_ratio": 0.5, "steps": 5} | change)
+
+
+def test_a_network_that_normalises_sums_is_named():
+    net = Network(
+        lambda net, x: net.out(net.norm(net.a(x) + net.b(x)).relu().flatten(1)),
+        a=nn.Conv2d(3, 4, 3),
+        b=nn.Conv2d(3, 4, 3),
+        norm=nn.BatchNorm2d(4),
+        out=nn.Linear(4 * 36, 2),
+    )
+    with pytest.raises(ValueError, match=r"model mixes layers before \['norm'\]"):
+        RunningGates(net, 0.5, 5, example_inputs=torch.zeros(2, 3, 8, 8))
+
+
+def test_pruning_adaptively_is_training_within_gates(imperfect, uneven_data):
+    dense, by_hand = imperfect(), imperfect()
+    how = {"batch_size": 40, "lr": 0.01, "seed": 3, "progress": False}
+    found = ap.prune_adaptively(dense, uneven_data, 0.5, 3, ramp_epochs=2, every=3, **how)
+    with RunningGates(by_hand, 0.5, 2 * math.ceil(230 / 40), every=3) as gates:
+        ap.fine_tune(by_hand, uneven_data, 3, callbacks=[gates], **how)
+    assert all(torch.equal(tensor, by_hand.state_dict()[name]) for name, tensor in found.model.state_dict().items())
+    assert found.gates.changes.equals(gates.changes) and not masks_of(dense)
+    assert found.history.pruning_ratio.tolist() == [pytest.approx(0.5 * 7 / 8), 0.5, 0.5]
+    assert ap.prune_adaptively(dense, uneven_data, 0.5, 1, **how).gates.steps == 6
+    with pytest.raises(ValueError, match="ramp_epochs must lie between 1 and epochs=2, got 3"):
+        ap.prune_adaptively(dense, uneven_data, 0.5, 2, ramp_epochs=3)
+
+
+@pytest.mark.parametrize("network", ["chain", "residual with normalisations"])
+def test_l1_gates_fold_away_and_pull_by_their_strength(network, imperfect, uneven_data):
+    inputs, sums = images_of(uneven_data, "test"), {}
+    for strength in (0.0, 0.05):
+        model = imperfect() if network == "chain" else small_resnet()
+        kinds, names = [type(module) for module in model.modules()], list(model.state_dict())
+        with ap.L1Gates(model, strength) as gates:
+            ap.train(model, uneven_data, 2, batch_size=60, lr=0.01, loss_fn=gates, progress=False)
+            with_gates = model(inputs)
+        torch.testing.assert_close(model(inputs), with_gates)
+        assert [type(module) for module in model.modules()] == kinds and list(model.state_dict()) == names
+        assert gates.importance.keys() == ap.importance(model).keys()
+        sums[strength] = sum(values.sum() for values in gates.importance.values())
+    assert sums[0.05] < sums[0.0] - 0.1
+
+
+def test_the_loss_of_l1_gates_by_hand(tiny_model, tiny_data):
+    scores, labels = torch.randn(6, 3), torch.arange(6) % 3
+    with ap.L1Gates(tiny_model, 0.1, loss_fn=lambda scores, labels, inputs: scores.sum()) as gates:
+        for scale in gates._scales.values():
+            scale.gate.data.fill_(-2)
+        assert gates(scores, labels, None).item() == pytest.approx(scores.sum().item() + 0.1 * 2 * (4 + 6 + 10))
+    assert all((values == 2).all() for values in gates.importance.values())
+
+
+@pytest.mark.parametrize("network", ["chain", "residual with normalisations"])
+def test_squeeze_and_excitation_starts_as_nothing_and_folds_into_its_mean(network, imperfect, uneven_data):
+    model = imperfect() if network == "chain" else small_resnet()
+    name = "conv1" if network == "chain" else "bn1"
+    inputs, names, before = images_of(uneven_data), list(model.state_dict()), copy.deepcopy(model)
+    dense = model.eval()(inputs)
+    with ap.SqueezeExciteGates(model, uneven_data, num_images=50) as gates:
+        torch.testing.assert_close(model(inputs), dense)
+        count = ap.count_params(model)
+        ap.train(model, uneven_data, 1, batch_size=60, lr=0.02, progress=False)
+        trained = copy.deepcopy(model.get_submodule(name))
+    assert list(model.state_dict()) == names and hooks_on(model) == 0 and ap.count_params(model) < count
+    means = gates.importance["conv1"]
+    assert 0 < means.min() < means.max() < 2 and (means - 1).abs().max() > 1e-3, "the modules were trained"
+    wanted = trained.weight * means.view(-1, *[1] * (trained.weight.ndim - 1))
+    torch.testing.assert_close(model.get_submodule(name).weight, wanted)
+    torch.testing.assert_close(model.get_submodule(name).bias, trained.bias * means)
+    assert gates.importance.keys() == ap.importance(before).keys()
+
+
+def test_the_mean_gate_is_taken_over_training_images(tiny_model, tiny_data):
+    """With a last layer of zeros and a bias of our own every picture has the same gate: 2 · sigmoid(bias)."""
+    with ap.SqueezeExciteGates(tiny_model, tiny_data) as gates:
+        tiny_model.conv2.excite_conv2.excite.bias.data = torch.linspace(-3, 3, 6)
+    torch.testing.assert_close(gates.importance["conv2"], 2 * torch.linspace(-3, 3, 6).sigmoid())
+    torch.testing.assert_close(gates.importance["fc1"], torch.ones(10))
+
+
+@pytest.mark.parametrize("kind", ["l1", "squeeze and excitation"])
+def test_learned_gates_that_cannot_be_are_named(kind, tiny_model, tiny_data):
+    make = ap.L1Gates if kind == "l1" else lambda model, *given: ap.SqueezeExciteGates(model, tiny_data)
+    with pytest.raises(ValueError, match=r"model must have no masks, but \['conv1'\] have"):
+        make(ap.mask(tiny_model, {"conv1": torch.tensor([True, False, True, True])}))
+    with pytest.raises(ValueError, match="strength must be at least 0, got -1"):
+        ap.L1Gates(tiny_model, -1)
+    with pytest.raises(ValueError, match="reduction and num_images must be at least 1, got 0 and 1000"):
+        ap.SqueezeExciteGates(tiny_model, tiny_data, reduction=0)
