@@ -67,8 +67,7 @@ def _size(numbers: Random) -> dict:
 def _size_task(exponent: float) -> str:
     return (
         rf"**Your version:** the size of a weight is $|w| \cdot n^{{{exponent:g}}}$, where $n$ is the number of weights of "
-        "its layer, biases not counted. So large layers lose fewer weights than by $|w|$ alone, and PyTorch's numbers above "
-        "are not yours."
+        "its layer, biases not counted. So large layers lose fewer weights than by $|w|$ alone."
     )
 
 

@@ -84,8 +84,7 @@ def _interval(numbers: Random) -> dict:
 def _interval_task(level: float, per: int) -> str:
     return (
         f"**Your version:** return the interval that holds {level} % of the redraws, and count in {per} pictures: how many "
-        f"more of {per} pictures `first` gets right than `second`, {per} times the difference of the accuracies. "
-        "(The cell that compares with the formula expects the lesson's version.)"
+        f"more of {per} pictures `first` gets right than `second`, {per} times the difference of the accuracies."
     )
 
 
