@@ -13,6 +13,7 @@ from .lesson_05 import masked_convolution, safe_ratio, weight_after_two_steps
 from .lesson_06 import cubic_schedule, repair_by_hand
 from .lesson_07 import overall_speedup, params_of_cut_conv, removal_by_hand
 from .lesson_08 import images_for_half_a_point, paired_bootstrap, what_the_article_reports
+from .lesson_10 import held_ramp, running_gate, steps_until_overtaken
 from .verdict import Verdict
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "attention_importance",
     "budget_by_hand",
     "cubic_schedule",
+    "held_ramp",
     "images_for_half_a_point",
     "keep_for_one_layer",
     "magnitude_pruner",
@@ -32,10 +34,12 @@ __all__ = [
     "removable_neurons",
     "removal_by_hand",
     "repair_by_hand",
+    "running_gate",
     "safe_ratio",
     "score_by_hand",
     "six_steps",
     "stay_above_the_mean",
+    "steps_until_overtaken",
     "theta_of_ratio",
     "training_loop",
     "two_temperatures",
