@@ -13,11 +13,13 @@ from .lesson_05 import masked_convolution, safe_ratio, weight_after_two_steps
 from .lesson_06 import cubic_schedule, repair_by_hand
 from .lesson_07 import overall_speedup, params_of_cut_conv, removal_by_hand
 from .lesson_08 import images_for_half_a_point, paired_bootstrap, what_the_article_reports
+from .lesson_09 import activation_criterion, map_of_activations, score_of_a_channel
 from .lesson_10 import held_ramp, running_gate, steps_until_overtaken
 from .verdict import Verdict
 
 __all__ = [
     "Verdict",
+    "activation_criterion",
     "attention_importance",
     "budget_by_hand",
     "cubic_schedule",
@@ -25,6 +27,7 @@ __all__ = [
     "images_for_half_a_point",
     "keep_for_one_layer",
     "magnitude_pruner",
+    "map_of_activations",
     "masked_convolution",
     "overall_speedup",
     "paired_bootstrap",
@@ -37,6 +40,7 @@ __all__ = [
     "running_gate",
     "safe_ratio",
     "score_by_hand",
+    "score_of_a_channel",
     "six_steps",
     "stay_above_the_mean",
     "steps_until_overtaken",

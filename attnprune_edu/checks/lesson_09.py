@@ -1,0 +1,240 @@
+"""Checks of lesson 09, attention from activations."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..networks.models import ArticleNet
+from .steps import first_problem, no_tensor, step_by_step
+from .verdict import Verdict, exercise, number_of, result_of, right, wrong
+
+GIVEN = ((8.0, -2.0), (2.0, 4.0))  # what the channel gives at two positions, for each of two pictures, before its ReLU
+POWER = 2
+
+
+@exercise
+def score_of_a_channel(answer) -> Verdict:
+    """The activation attention of a channel that gives ``GIVEN``, with power 2: one number."""
+    answer, given = number_of(answer), torch.tensor(GIVEN)
+    through = given.relu()  # (pictures, positions)
+    mean = through.mean(dim=0)
+    slips = [
+        (given.mean(dim=0).pow(POWER).mean(), "the ReLU is missing: it turns the −2 into 0 before you take the mean."),
+        (given.abs().mean(dim=0).pow(POWER).mean(), "a ReLU turns the −2 into 0, not into 2."),
+        (through.pow(POWER).mean(), "you square before the mean over the pictures. The mean comes first."),
+        (mean.pow(POWER).sum(), "you sum over the positions. It is their mean, so that large maps have no advantage."),
+        (through.sum(dim=0).pow(POWER).mean(), "you sum over the pictures. Take their mean, then square."),
+        (through.sum(dim=0).pow(POWER).sum(), "you sum over the pictures and the positions. Take the mean of both."),
+        (mean.mean().pow(POWER), "you take the mean over the positions before you square. Square first, at each position."),
+        (
+            through.mean(dim=1).pow(POWER).mean(),
+            "you take the mean over the positions first. First comes the mean over the pictures, then the square.",
+        ),
+        (mean.mean(), "the power is missing: square the mean of each position."),
+        (mean.pow(POWER).mean().sqrt(), "no root is taken at the end."),
+        (through[0].pow(POWER).mean(), "that is the first picture alone. Take the mean over both."),
+        (through[1].pow(POWER).mean(), "that is the second picture alone. Take the mean over both."),
+        (mean.pow(POWER).max(), "that is the largest position. Take the mean over the positions."),
+    ]
+    if abs(answer - mean.pow(POWER).mean().item()) < 0.01:
+        return right("over the pictures first, so that a position counts where the channel is active again and again.")
+    for value, message in slips:
+        if abs(answer - value.item()) < 0.01:
+            return wrong(message)
+    return wrong(
+        "ReLU, then the mean over the two pictures at each position, then the square, then the mean of both squares."
+    )
+
+
+@exercise
+def map_of_activations(function) -> Verdict:
+    """A function (activations (N, channels, height, width), power) → maps (N, height, width), each from 0 to 1."""
+    for power in (2, 3):
+        activations = torch.randn(3, 5, 4, 6).relu() + 0.1  # nowhere 0, which tells min-max from a division
+        found = result_of(function, activations, power)
+        if problem := _amiss_with_maps(found, activations, power):
+            return wrong(problem)
+    activations[1] = 0
+    if not result_of(function, activations, 2).isfinite().all():
+        return wrong(
+            "right, unless a picture leaves all channels silent: then you divide 0 by 0. Its map should hold zeros, "
+            "so divide by 1 there, or by no less than a tiny number."
+        )
+    return right("along the channels it is a map; along the pictures and positions the same numbers make a score.")
+
+
+def _amiss_with_maps(found: Tensor, activations: Tensor, power: int) -> str | None:
+    count, channels, height, width = activations.shape
+    wanted = (count, height, width)
+    sums = activations.pow(power).sum(dim=1)
+    peaks = sums.amax(dim=(1, 2), keepdim=True)
+    if found.shape == (count, 1, height, width):
+        return "your maps have a dimension too many: the channels are summed up, so the shape is (N, height, width)."
+    if found.shape == (count, channels):
+        return "you sum over the positions. A map keeps them, and sums over the channels, dimension 1."
+    if found.shape == (channels, height, width):
+        return "you sum over the pictures. Each picture has its own map: sum over the channels, dimension 1."
+    if found.shape != wanted:
+        return f"the shape is {tuple(found.shape)}, and it should be (N, height, width), here {wanted}."
+    if _alike(found, sums / peaks):
+        return None
+    lows = sums.amin(dim=(1, 2), keepdim=True)
+    after = activations.sum(dim=1).pow(power)
+    slips = [
+        (sums, "the sums are right. Divide each map by its largest value."),
+        (sums / channels, "that is the mean over the channels. Now divide each map by its largest value."),
+        (sums / sums.max(), "you divide all maps by the largest value of all pictures. Each has its own."),
+        ((sums - lows) / (peaks - lows), "you also subtract the smallest value. Only divide by the largest."),
+        (sums / sums.sum(dim=(1, 2), keepdim=True), "you divide by the sum of each map. Divide by its largest value."),
+        (sums / sums.norm(dim=(1, 2), keepdim=True), "you divide by the length of each map. Divide by its largest value."),
+        (
+            after / after.amax(dim=(1, 2), keepdim=True),
+            "you sum over the channels and take the power after it. Power first.",
+        ),
+        (after, "you sum over the channels and take the power after it. Power first, and divide by the largest at the end."),
+        (sums.flatten(1).softmax(dim=1).view(wanted), "a softmax makes other shares. Divide each map by its largest value."),
+        ((sums / peaks).sqrt(), "no root is taken."),
+        (_to_peak(activations.sum(dim=1)), "the power is missing: take it before you sum over the channels."),
+        (_to_peak(activations.amax(dim=1).pow(power)), "you take the strongest channel at each position. Sum over all."),
+        (_to_peak(activations.pow(2).sum(dim=1)), "you square, whatever `power` is."),
+    ]
+    for value, message in slips:
+        if _alike(found, value):
+            return message
+    return (
+        "the shape is right, the numbers are not: power of each value, sum over dimension 1, each map by its largest value."
+    )
+
+
+def _to_peak(sums: Tensor) -> Tensor:
+    return sums / sums.amax(dim=(1, 2), keepdim=True)
+
+
+class _Case(NamedTuple):
+    """What a reader's function is given, and what stands where in the network."""
+
+    network: ArticleNet
+    name: str
+    power: int
+    inside: dict[str, Tensor]
+
+    @property
+    def outputs(self) -> Tensor:
+        return self.inside[f"{self.name} gives"]
+
+
+@exercise
+def activation_criterion(function) -> Verdict:
+    """A function (network, name, images, power) → outputs, mean, scores of the convolution with that name.
+
+    outputs (N, channels, height, width): what it gives, caught by a hook that is gone afterwards; mean (channels, height,
+    width): over the images, of what passes its ReLU; scores (channels,): the mean over the positions of mean to the power.
+    """
+    for name, power in (("conv2", 2), ("conv1", 3)):
+        case, images = _case(name, power)
+        network, before = case.network, {key: value.clone() for key, value in case.network.state_dict().items()}
+        parts = step_by_step(function, STEPS, network, name, images, power)
+        if any(not value.equal(before[key]) for key, value in network.state_dict().items()) or network.training:
+            return wrong("your function changes the network that it is given. Only look at it.")
+        if any(module._forward_hooks or module._forward_pre_hooks for module in network.modules()):
+            left = "and will run at every later forward pass. Keep what `register_forward_hook` returns, and `.remove()` it."
+            return wrong(f"your hook is still in the network, {left}")
+        if verdict := first_problem(parts, STEPS, case):
+            return (
+                verdict
+                if name == "conv2"
+                else Verdict(False, f"right for conv2, power 2; for {name}, power {power}, {verdict.message}", verdict.share)
+            )
+    return right("a hook of three lines, and any layer of any network can be looked at.")
+
+
+def _case(name: str, power: int) -> tuple[_Case, Tensor]:
+    network = ArticleNet((4, 6), hidden=8, num_classes=3, image_size=20).eval()
+    images = 3 * torch.randn(7, 3, 20, 20)
+    with torch.no_grad():
+        first = network.conv1(images)
+        pooled = network.pool(first.relu())
+        second = network.conv2(pooled)
+        inside = {"conv1 is given": images, "conv1 gives": first, "conv2 is given": pooled, "conv2 gives": second}
+        return _Case(network, name, power, inside | {"scores": network(images)}), images
+
+
+def _wrong_outputs(part, parts: dict, case: _Case) -> str | None:
+    if problem := no_tensor(part):
+        return f"{problem} Put what the hook is given as its third argument into a list, and take it from there."
+    part, wanted = part.detach(), case.outputs
+    other = "conv1" if case.name == "conv2" else "conv2"
+    slips = [
+        (case.inside[f"{case.name} is given"], "that is what the layer is given. Its output is the hook's third argument."),
+        (case.inside[f"{other} gives"], f"that is what {other} gives. The layer's name is `name`: `get_submodule(name)`."),
+        (case.inside["scores"], "that is what the whole network returns. Take what the hook has caught."),
+        (wanted.relu(), "take the outputs as they are here. The ReLU comes in the next step."),
+        (wanted.mean(dim=0), "the mean comes in the next step. Here it is (N, channels, height, width)."),
+    ]
+    return _slip(part, wanted, slips, "(N, channels, height, width)", "the outputs of the layer")
+
+
+def _wrong_mean(part, parts: dict, case: _Case) -> str | None:
+    if problem := no_tensor(part):
+        return problem
+    through = case.outputs.relu()
+    wanted = through.mean(dim=0)
+    slips = [
+        (case.outputs.mean(dim=0), "the ReLU is missing: what is negative does not get through."),
+        (case.outputs.mean(dim=0).relu(), "first the ReLU, then the mean: what is negative in one picture counts 0 there."),
+        (case.outputs.abs().mean(dim=0), "you take sizes. A ReLU turns what is negative into 0."),
+        (through.sum(dim=0), "that is the sum over the pictures. Take the mean."),
+        (
+            through.mean(dim=1),
+            "that is the mean over the channels, a map for each picture. Take it over the pictures, dim=0.",
+        ),
+        (through.mean(dim=(2, 3)), "that is the mean over the positions. Take it over the pictures, dim=0."),
+        (through.mean(dim=(0, 2, 3)), "that is the mean over everything. Take it over the pictures only, dim=0."),
+        (through.pow(case.power).mean(dim=0), "the power comes in the next step, behind the mean."),
+        (through.amax(dim=0), "that is the largest over the pictures. Take the mean."),
+        (through[0], "that is the first picture alone. Take the mean over all."),
+    ]
+    return _slip(part.detach(), wanted, slips, "(channels, height, width)", "the mean")
+
+
+def _wrong_scores(part, parts: dict, case: _Case) -> str | None:
+    if problem := no_tensor(part):
+        return problem
+    mean, power = case.outputs.relu().mean(dim=0), case.power
+    powers = mean.pow(power)
+    wanted = powers.mean(dim=(1, 2))
+    slips = [
+        (powers.sum(dim=(1, 2)), "you sum over the positions. Take their mean."),
+        (mean.mean(dim=(1, 2)), "the power is missing."),
+        (mean.mean(dim=(1, 2)).pow(power), "the power comes before the mean over the positions."),
+        (wanted.pow(1 / power), "no root is taken at the end."),
+        (powers.amax(dim=(1, 2)), "that is the largest position. Take the mean."),
+        (powers.mean(dim=0), "you take the mean over the channels. Each channel needs a score of its own."),
+        (powers, "that is still a value for each position. Take the mean over the positions, dim=(1, 2)."),
+        (powers.mean(dim=(0, 1, 2)), "that is one number for all channels. Take the mean over dim=(1, 2) only."),
+        (case.outputs.relu().pow(power).mean(dim=(0, 2, 3)), "you take the power before the mean over the pictures."),
+        (wanted / wanted.sum(), "do not divide by the sum."),
+        (wanted / wanted.max(), "do not divide by the largest."),
+        (mean.pow(2).mean(dim=(1, 2)), "you square, whatever `power` is."),
+    ]
+    return _slip(part.detach(), wanted, slips, "(channels,)", "the scores")
+
+
+STEPS = {"outputs": _wrong_outputs, "mean": _wrong_mean, "scores": _wrong_scores}
+
+
+def _slip(found: Tensor, wanted: Tensor, slips: list[tuple[Tensor, str]], shape: str, what: str) -> str | None:
+    """The first of the ``slips`` that explains ``found``, or in what else it differs from what is ``wanted``."""
+    if _alike(found, wanted):
+        return None
+    for value, message in slips:
+        if _alike(found, value):
+            return message
+    if found.shape != wanted.shape:
+        return f"the shape of {what} is {tuple(found.shape)}, and it should be {shape}, here {tuple(wanted.shape)}."
+    return f"the shape is right, but {what} should begin with {wanted.flatten()[0]:.4g}, not {found.flatten()[0]:.4g}."
+
+
+def _alike(found: Tensor, value: Tensor) -> bool:
+    return found.shape == value.shape and torch.allclose(found.to(value), value, rtol=1e-4, atol=1e-6)
