@@ -21,9 +21,21 @@ GRADER = (
     *("checks/verdict.py", "checks/steps.py", "checks/observers.py", "coursework/numbers.py", "coursework/exercise.py"),
     *(
         f"grading/{name}.py"
-        for name in ("judging", "notebooks", "running", "sandbox", "session", "stand_in", "wire", "worker")
+        for name in (
+            "judging",
+            "notebooks",
+            "running",
+            "sandbox",
+            "session",
+            "stand_in",
+            "system_calls",
+            "text",
+            "wire",
+            "worker",
+        )
     ),
 )
+LONGEST_NAME = 80  # bytes of an id in the name of a file: most systems take 255 in all
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # no names of files on Windows
 
 GRADED, UNREADABLE, FAILED = "graded", "unreadable", "grader failed"
@@ -86,7 +98,7 @@ def prints_of(exercises: Sequence[Exercise]) -> dict[str, str]:
 
 def file_name(student: str) -> str:
     """A name for files about a student that every system can hold; no two ids get the same."""
-    plain = re.sub(r"[^\w@+-]+", "_", student)[:80]
+    plain = re.sub(r"[^\w@+-]+", "_", student).encode()[:LONGEST_NAME].decode(errors="ignore")
     if plain == student and not RESERVED.fullmatch(plain):
         return plain
     return f"{plain}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"

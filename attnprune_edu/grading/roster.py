@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .text import printable
+
 # What a column may be called, the best name first; as Moodle, Canvas, nbgrader and GitHub Classroom export them.
 COLUMNS = {
     "id": ("student", "student id", "id", "username", "user name", "login", "sis login id", "id number", "identifier"),
@@ -33,8 +35,7 @@ class Student:
 
 def same_id(text: str) -> str:
     """The form in which ids are compared: capitals and spaces around them do not count."""
-    whole = text.encode("utf-8", "replace").decode()  # names of files may hold what no text does
-    return unicodedata.normalize("NFC", whole).strip().lower()
+    return unicodedata.normalize("NFC", printable(text.strip())).lower()  # names of files may hold what no text does
 
 
 class Roster:

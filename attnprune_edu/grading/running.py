@@ -1,18 +1,22 @@
 """From a notebook's code cells to verdicts: the cells run in a sandbox, and the checks ask it for the answers."""
 
 import base64
+import json
 import pickle
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..checks.verdict import Verdict, wrong
 from ..coursework import Exercise
 from . import sandbox, wire
 from .judging import judge
 from .session import Ended, Limits, Session
+from .text import printable
 
 MOST_STARTS = 8  # of one submission; each fault costs one
+LONGEST_MESSAGE = 1000  # of a verdict, which may repeat what the student chose
+LONGEST_ANSWER = 10_000  # of those that are remembered to look for others whose answer it is, as JSON
 UNREACHED = wrong("no answer arrived, because the notebook could not be run to its end.")
 
 
@@ -23,7 +27,7 @@ class Run:
     ``verdicts``: {check: what it said}. ``errors``: (number of a code cell from 0, its error) for cells that stopped.
     ``faults``: {number of a cell, or a check: what it did, in words that go behind "it"}, where the process had to be
     stopped. ``printed``: bytes. ``declared``: the id that the notebook names. ``answers``: {check: the answer} where it is
-    a plain value, as the sandbox sent it. ``cpu_seconds``, ``peak_bytes``: of all its processes together.
+    a short plain value, as the sandbox sent it. ``cpu_seconds``, ``peak_bytes``: of all its processes together.
     """
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -56,7 +60,10 @@ def run_and_judge(
         raise RuntimeError(problem)
     run, began = Run(), time.monotonic()
     for _ in range(MOST_STARTS):
-        with Session(limits, unsafe) as session:
+        left = limits.whole - int(time.monotonic() - began)  # of what all starts together may take
+        if left <= 0 or run.cpu_seconds > limits.cpu_seconds:
+            break
+        with Session(replace(limits, whole=left), unsafe) as session:
             again = _run_once(session, exercises, list(cells), student, key, run)
         run.printed, run.peak_bytes = max(run.printed, session.printed), max(run.peak_bytes, session.peak)
         run.cpu_seconds += session.cpu
@@ -79,14 +86,15 @@ def _run_once(session: Session, exercises: Sequence[Exercise], cells: list[str],
             if isinstance(number, int) and 0 <= number < len(cells):
                 at = number if "cell" in event else at
                 if event.get("error"):
-                    errors.append((number, str(event["error"])))
+                    errors.append((number, printable(str(event["error"]), 300)))
         if isinstance(event.get("declared"), str):
-            run.declared = event["declared"]
+            run.declared = printable(event["declared"], 80)
         run.errors = errors
         for exercise in exercises:
             if exercise.check not in run.verdicts:
                 at = exercise.check
-                run.verdicts[at] = _verdict(session, exercise, student, key, run)
+                verdict = _verdict(session, exercise, student, key, run)
+                run.verdicts[at] = replace(verdict, message=printable(verdict.message, LONGEST_MESSAGE))
     except Ended as end:
         if not session.ready:  # no code of the student's has run yet
             raise RuntimeError(f"the worker in the sandbox did not start: {session.tail.decode(errors='replace')}") from end
@@ -109,7 +117,8 @@ def _verdict(session: Session, exercise: Exercise, student: str, key: bytes, run
         value = wire.decode(event["value"])
     except (KeyError, ValueError):
         return wrong(f"the answer cannot be read ({str(event.get('says', 'it is no value'))[:100]}).")
-    if isinstance(value, bool | int | float | str | list | tuple | dict):
+    plain = isinstance(value, bool | int | float | str | list | tuple | dict)
+    if plain and len(json.dumps(event["value"])) <= LONGEST_ANSWER:
         run.answers[exercise.check] = event["value"]
     return judge(exercise, student, value, key)
 

@@ -1,10 +1,14 @@
 """The sandbox: bubblewrap around a Python that sees the course without its answers, and nothing else of this machine."""
 
 import functools
+import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from . import system_calls
 
 PACKAGE = Path(__file__).resolve().parent.parent
 HERE = PACKAGE / "grading"
@@ -20,8 +24,13 @@ def problem() -> str | None:
             "bubblewrap is not installed, and without it a student's code could read and change whatever you can. On Debian "
             "or Ubuntu: sudo apt-get install bubblewrap. It needs Linux: on Windows, use WSL."
         )
-    trial = [bwrap, *_isolation(), "--ro-bind", "/", "/", "true"]
-    tried = subprocess.run(trial, capture_output=True, text=True, check=False)
+    if not system_calls.is_known():
+        known = ", ".join(system_calls.MACHINES)
+        return f"the sandbox knows the system calls of {known}, and this machine is {platform.machine()!r}."
+    calls = system_calls.open_filter()
+    trial = [bwrap, *_isolation(), "--seccomp", str(calls), "--ro-bind", "/", "/", "true"]
+    tried = subprocess.run(trial, capture_output=True, text=True, check=False, pass_fds=(calls,))
+    os.close(calls)
     if tried.returncode == 0:
         return None
     return (
@@ -31,8 +40,11 @@ def problem() -> str | None:
     )
 
 
-def command(channel: int) -> list[str]:
-    """The command that runs the worker in a sandbox; it writes its events to the file descriptor ``channel``."""
+def command(channel: int, calls: int) -> list[str]:
+    """The command that runs the worker in a sandbox; it writes its events to the file descriptor ``channel``.
+
+    ``calls``: the file descriptor of ``system_calls.open_filter``.
+    """
     hidden = [("--tmpfs", PACKAGE / "checks"), ("--tmpfs", HERE)]
     shown = {
         HERE / "stand_in.py": PACKAGE / "checks" / "__init__.py",
@@ -57,7 +69,7 @@ def command(channel: int) -> list[str]:
     for path, place in shown.items():
         places += ["--ro-bind", str(path), str(place)]
     return [
-        *(shutil.which("bwrap") or "bwrap", *_isolation(), *places),
+        *(shutil.which("bwrap") or "bwrap", *_isolation(), "--seccomp", str(calls), *places),
         *("--proc", "/proc", "--dev", "/dev", "--size", str(WRITABLE), "--tmpfs", "/dev/shm"),
         *("--size", str(WRITABLE), "--tmpfs", "/home/student", "--chdir", "/home/student"),
         *("--remount-ro", str(PACKAGE / "checks"), "--remount-ro", str(HERE), "--remount-ro", "/dev", "--remount-ro", "/"),
@@ -81,6 +93,7 @@ def environment() -> dict[str, str]:
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "MPLBACKEND": "agg",
+        "PIP_NO_INDEX": "1",  # there is no network: `%pip install` is to say so at once
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 

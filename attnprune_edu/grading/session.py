@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass
 
 import psutil
 
-from . import sandbox
+from . import sandbox, system_calls
+from .wire import MOST_PARTS
 
 TAIL = 2000
 ORDER = 200_000_000  # bytes of one answer of the worker, and of all of them
+MARKS = 6 * MOST_PARTS  # commas and brackets of an event, each of which may cost a hundred bytes once it is read
 
 
 @dataclass(frozen=True)
@@ -21,15 +23,15 @@ class Limits:
     """What a submission may take. Bytes, and seconds of the processor's time unless said otherwise."""
 
     memory: int = 3 << 30  # of addresses, on top of what the imports take
-    cpu_seconds: int = 300  # of the whole session
+    cpu_seconds: int = 300  # of all processes; where that much was taken, it is not started again
     file_size: int = 32 << 20
-    open_files: int = 256
+    open_files: int = 128  # of each process; memory of the kernel's hangs on each
     cell_seconds: int = 10  # of a cell, and of a call of a function
     resident: int = 2 << 30  # of memory, all processes together
-    processes: int = 60
+    tasks: int = 60  # processes and their threads, all together
     start: int = 300  # of the clock, until the imports are done
     asleep: int = 20  # of the clock, without computing or answering
-    whole: int = 900  # of the clock
+    whole: int = 900  # of the clock, however often it is started
 
 
 class Ended(BaseException):
@@ -51,7 +53,8 @@ class Session:
 
     def __enter__(self) -> "Session":
         events, channel = os.pipe()
-        command = sandbox.worker(channel) if self.unsafe else sandbox.command(channel)
+        calls = None if self.unsafe else system_calls.open_filter()
+        command = sandbox.worker(channel) if self.unsafe else sandbox.command(channel, calls)
         self.home = tempfile.TemporaryDirectory() if self.unsafe else None
         environment = sandbox.environment() | ({"HOME": self.home.name} if self.home else {})
         self.process = subprocess.Popen(
@@ -59,14 +62,16 @@ class Session:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=(channel,),
+            pass_fds=(channel,) if self.unsafe else (channel, calls),
             env=environment,
             cwd=self.home.name if self.home else None,
             start_new_session=True,
         )
         os.close(channel)
+        if not self.unsafe:
+            os.close(calls)
         self.events, self.output = events, self.process.stdout.fileno()
-        self.open, self.buffer, self.ready, self.checked = {events, self.output}, b"", False, 0.0
+        self.open, self.buffer, self.ready, self.checked = {events, self.output}, bytearray(), False, 0.0
         self.family, self.waiting = psutil.Process(self.process.pid), []
         self.started = self.moved = time.monotonic()
         return self
@@ -126,8 +131,12 @@ class Session:
                 self.said += len(data)
                 if self.said > ORDER:
                     raise self._stop("sent more than the grader takes")
-                *lines, self.buffer = (self.buffer + data).split(b"\n")
-                self.waiting += [event for line in lines if isinstance(event := _event(line), dict)]
+                self.buffer += data
+                if b"\n" in data:  # a long line comes in thousands of pieces
+                    *lines, self.buffer = self.buffer.split(b"\n")
+                    if any(sum(map(line.count, b",[{")) > MARKS for line in lines):
+                        raise self._stop("sent more than the grader takes")
+                    self.waiting += [event for line in lines if isinstance(event := _event(line), dict)]
 
     def _hold_to_limits(self) -> None:
         now = time.monotonic()
@@ -135,15 +144,15 @@ class Session:
             return
         self.checked = now
         limits = self.limits
-        resident, cpu, members = self._usage("rss")
+        resident, cpu, tasks = self._usage("rss")
         if resident > limits.resident:  # forked processes share most of theirs: count that once, which takes longer
             resident = self._usage("pss")[0]
         moved = cpu > self.cpu + 0.01
         self.cpu, self.peak = max(cpu, self.cpu), max(resident, self.peak)
         if moved:
             self.moved = now
-        if members > limits.processes:
-            raise self._stop("started too many processes")
+        if tasks > limits.tasks:
+            raise self._stop("started too many processes or threads")
         if resident > limits.resident:
             raise self._stop(f"used more than {limits.resident >> 30} GB of memory")
         if not self.ready:
@@ -153,15 +162,15 @@ class Session:
             raise self._stop(f"computed for more than {limits.cell_seconds} seconds and could not be interrupted")
         elif now - self.moved > limits.asleep:
             raise self._stop(f"waited for more than {limits.asleep} seconds")
-        if now - self.started > limits.whole:
-            raise self._stop(f"ran for more than {limits.whole // 60} minutes")
+        elif self.cpu > limits.cpu_seconds or now - self.started > limits.whole:
+            raise self._stop("took all the time that one notebook has")
 
     def _usage(self, memory: str) -> tuple[int, float, int]:
-        """Memory in bytes, seconds computed, and how many processes, of the worker and all that it started.
+        """Memory in bytes, seconds computed, and how many threads, of the worker and all that it started.
 
         ``memory``: "rss", which counts shared pages in each process, or "pss", which divides them among the processes.
         """
-        resident, cpu, members = 0, 0.0, 0
+        resident, cpu, tasks = 0, 0.0, 0
         try:
             family = [self.family, *self.family.children(recursive=True)]
         except psutil.Error:
@@ -170,12 +179,11 @@ class Session:
             try:
                 with member.oneshot():
                     resident += getattr(member.memory_info() if memory == "rss" else member.memory_full_info(), memory)
-                    times = member.cpu_times()
-                    cpu += times.user + times.system
-                    members += 1
+                    cpu += sum(member.cpu_times()[:4])  # its own, and that of the children that have ended
+                    tasks += member.num_threads()
             except psutil.Error:
                 continue
-        return resident, cpu, members
+        return resident, cpu, tasks
 
     def _stop(self, why: str) -> Ended:
         self._kill()

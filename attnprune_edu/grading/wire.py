@@ -6,6 +6,8 @@ dictionaries, and networks of torch's own layers from JSON; of anything else it 
 
 import base64
 import builtins
+import decimal
+import numbers
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-MOST_ENTRIES = 4_000_000  # of a tensor
+MOST_ENTRIES = 4_000_000  # of all tensors and arrays
+MOST_PARTS = 500_000  # of all lists, tuples, sets and dictionaries: each costs a hundred bytes on its way
+MOST_LAYERS = 1000  # of a network, each counted as often as it is passed through
 DEEPEST = 20
 LONGEST_TEXT = 10_000
-LARGEST_SETTING = 128  # of a kernel, a stride, a padding: more would let a small network cost the grader much
+LARGEST_SETTING = 32  # of a kernel, a stride, a padding: more would let a small network cost the grader much
 LAYERS = {
     layer.__name__: layer
     for layer in (
@@ -59,7 +63,7 @@ class _Encoder:
         self.inputs = {id(value): place for place, value in enumerate(inputs) if isinstance(value, Tensor | nn.Module)}
         self.seen: dict[int, int] = {}
         self.kept: list = []  # what was made for sending alone must live on, or something else gets its id
-        self.entries = 0
+        self.entries = self.parts = 0
 
     def encode(self, value, depth: int) -> Any:
         if depth > DEEPEST:
@@ -87,19 +91,21 @@ class _Encoder:
             return {"is": "array", "dtype": str(array.dtype), "shape": list(np.shape(value)), "data": _text(array.tobytes())}
         if isinstance(value, list | tuple):
             kind = "list" if isinstance(value, list) else "tuple"
-            self._count(len(value))
+            self._count(parts=len(value))
             return {"is": kind, "of": [self.encode(part, depth + 1) for part in value]}
         if isinstance(value, set | frozenset | dict):
-            self._count(len(value))
+            self._count(parts=len(value))
             pairs = value.items() if isinstance(value, dict) else ((part, None) for part in value)
             kind = "dict" if isinstance(value, dict) else "set"
             return {"is": kind, "of": [[self.encode(part, depth + 1) for part in pair] for pair in pairs]}
+        if isinstance(value, numbers.Real | decimal.Decimal):  # a fraction, say
+            return float(value)
         return {"is": "opaque", "kind": type(value).__name__}
 
-    def _count(self, entries: int) -> None:
-        self.entries += entries
-        if self.entries > MOST_ENTRIES:
-            raise UnsendableError(f"it has more than {MOST_ENTRIES:,} entries")
+    def _count(self, entries: int = 0, parts: int = 0) -> None:
+        self.entries, self.parts = self.entries + entries, self.parts + parts
+        if self.entries > MOST_ENTRIES or self.parts > MOST_PARTS:
+            raise UnsendableError(f"it has more than {MOST_PARTS if self.parts > MOST_PARTS else MOST_ENTRIES:,} entries")
 
     def _tensor(self, value: Tensor) -> dict:
         self._count(value.numel())
@@ -134,7 +140,7 @@ class _Encoder:
             "buffers": {name: self.encode(value, depth + 1) for name, value in network.named_buffers(recurse=False)},
             "layers": {
                 name: self.encode(layer, depth + 1)
-                for name, layer in network.named_children()
+                for name, layer in network._modules.items()  # `named_children` passes over one that is used again
                 if name != "parametrizations" or not masks
             },
         }
@@ -162,6 +168,7 @@ def decode(sent, inputs: tuple = ()):
 class _Decoder:
     def __init__(self, inputs: tuple):
         self.inputs, self.seen = inputs, {}
+        self.passes: dict[int, int] = {}  # {id of a network: layers that its inputs pass through}
 
     def decode(self, sent, depth: int):
         if depth > DEEPEST:
@@ -187,9 +194,9 @@ class _Decoder:
         }[kind]()
 
     def _tensor(self, sent: dict) -> Tensor:
-        data = torch.frombuffer(bytearray(base64.b64decode(sent["data"])) or bytearray(1), dtype=torch.uint8)
-        dtype, shape = DTYPES[sent["dtype"]], sent["shape"]
-        value = data.view(dtype).reshape(shape) if sent["data"] else torch.empty(shape, dtype=dtype)
+        data = bytearray(base64.b64decode(sent["data"]))
+        data = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+        value = data.view(DTYPES[sent["dtype"]]).reshape(sent["shape"])
         if sent["parameter"]:
             return nn.Parameter(value.clone(), requires_grad=bool(sent["learns"]))
         return value.clone().requires_grad_(bool(sent["learns"]))
@@ -208,7 +215,7 @@ class _Decoder:
         for name, value in sent["settings"].items():
             value = self.decode(value, depth + 1)
             sizes = value if isinstance(value, tuple | list) else [value]
-            counts = name.endswith(("_features", "_channels", "num_groups", "num_batches_tracked"))
+            counts = name.endswith(("_features", "_channels", "num_groups", "num_batches_tracked", "_shape"))
             if not counts and any(isinstance(size, int) and abs(size) > LARGEST_SETTING for size in sizes):
                 raise ValueError(f"{name} is too large")
             if not hasattr(nn.Module, name) and not callable(getattr(kind, name, None)) and _is_setting(name, value):
@@ -225,6 +232,9 @@ class _Decoder:
             network.register_buffer(name, self.decode(value, depth + 1))
         for name, value in sent["layers"].items():
             network.add_module(name, self.decode(value, depth + 1))
+        self.passes[id(network)] = 1 + sum(self.passes.get(id(layer), 1) for layer in network._modules.values())
+        if self.passes[id(network)] > MOST_LAYERS:
+            raise ValueError("too many layers")
         return network
 
 

@@ -73,6 +73,7 @@ def main() -> None:
     torch.set_num_threads(1)
     shell = InteractiveShell.instance(colors="nocolor")
     shell.showtraceback = lambda *_, **__: None  # nobody reads it here, and a deep one takes seconds
+    shell.enable_gui = lambda *_, **__: None  # or `%matplotlib inline` ends its cell with an error
     this = os.getpid()
     limit_resources(job["limits"])
     stopwatch = Stopwatch(job["limits"]["cell_seconds"])

@@ -23,6 +23,17 @@ HOSTILE_CELLS = {  # what stands before the solution, and where the process had 
         MEMORY,
     ),
     "150 forks": ("import os, time\nfor _ in range(150):\n    if not os.fork(): time.sleep(100)", "too many processes"),
+    "500 threads": (
+        "import threading, time\nthreading.stack_size(2**15)\n"
+        "for _ in range(500): threading.Thread(target=time.sleep, args=(100,), daemon=True).start()\ntime.sleep(100)",
+        "too many processes or threads",
+    ),
+    "children that compute and end": (
+        "import os\nwhile True:\n    if not os.fork(): sum(range(4_000_000)); os._exit(0)\n    os.wait()",
+        "be interrupted",
+    ),
+    "memory without a process": ("import os; os.memfd_create('hidden')", None),
+    "memory of System V": ("import ctypes; assert ctypes.CDLL(None).shmget(0, 2**30, 0o1600) != -1", None),
     "a crash": ("import ctypes; ctypes.string_at(0)", ENDS),
     "killing the parent": ("import os, signal; os.kill(os.getppid(), signal.SIGKILL)", None),
     "killing everybody": ("import os, signal; os.kill(-1, signal.SIGKILL)", None),
@@ -30,6 +41,10 @@ HOSTILE_CELLS = {  # what stands before the solution, and where the process had 
     "a full disk": ("open('big', 'wb').write(bytes(2**27))", None),
     "full shared memory": ("open('/dev/shm/big', 'wb').write(bytes(2**27))", None),
     "no standard output": ("import os; os.close(1); os.close(2)", None),
+    "a message of millions of lists": (
+        "import os, sys\nos.write(int(sys.argv[1]), b'{\"value\":[' + b'[],' * 2_000_000 + b'[]]}\\n')",
+        "sent more than the grader takes",
+    ),
     "a syntax error": ("def f(:", None),
     "conflict marks": ("<<<<<<< mine", None),
     "a fork that goes on": ("import os; os.fork()", None),

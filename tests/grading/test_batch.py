@@ -160,10 +160,10 @@ def test_a_record_that_was_cut_off_counts_as_none(tmp_path):
 
 
 def test_every_id_gets_a_file_of_its_own_that_every_system_can_hold():
-    ids = ["ann", "a b", "a/b", "../a", "con", "com1.x", "a" * 300, "a" * 301, "ü", ".", "", "a_b"]
+    ids = ["ann", "a b", "a/b", "../a", "con", "com1.x", "a" * 300, "a" * 301, "学" * 80, "ü", ".", "", "a_b"]
     names = [file_name(name) for name in ids]
     assert len(set(names)) == len(ids) and names[0] == "ann"
-    assert all(len(name) < 100 and not set("/\\.: ") & set(name) for name in names)
+    assert all(len(name.encode()) < 100 and not set("/\\.: ") & set(name) for name in names)
     assert not {"con", "com1"} & set(names)
 
 
@@ -174,6 +174,7 @@ def test_every_id_gets_a_file_of_its_own_that_every_system_can_hold():
         (["x = 1\nmy_importance: dict = {}"], 0),
         (["class my_importance: pass", "print(my_importance)"], 0),
         (["def my_importance_2(): pass"], None),
+        (["my_importance = 1", "\n" * 200_000], 0),  # at once
     ],
 )
 def test_the_cell_with_the_answer_is_the_last_that_defines_it(cells, found):

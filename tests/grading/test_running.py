@@ -56,6 +56,14 @@ def test_every_lessons_solution_earns_everything_in_the_sandbox(lesson):
     assert not run.faults and not run.errors
 
 
+@pytest.mark.parametrize(
+    "line", ["%matplotlib inline", "%pip install attnprune", "!ls nowhere", "await __import__('asyncio').sleep(0)"]
+)
+def test_what_honest_students_begin_their_cells_with_stops_nothing_below(line):
+    run, earned = graded([*START, f"{line}\n{SOLVED[0]}", *SOLVED[1:]])
+    assert earned == [1, 1, 1] and not run.faults and not run.errors, run
+
+
 @pytest.mark.parametrize("kind", HOSTILE_CELLS)
 def test_a_hostile_cell_costs_no_other_answer(kind):
     cell, fault = HOSTILE_CELLS[kind]
@@ -123,6 +131,26 @@ def test_it_reaches_no_network_not_even_this_machine():
     run, earned = graded([*START, call, *SOLVED])
     server.close()
     assert earned == [1, 1, 1] and "Error" in run.errors[0][1] and not connected
+
+
+def test_what_a_student_writes_moves_no_terminals_cursor_and_fills_no_page():
+    cells = [
+        "raise Exception('\\x1b[31m')",
+        "def my_importance(model, temperature):\n    return {'\\u202e' + 'x' * 9000: 1}",
+    ]
+    cells += [
+        "from types import SimpleNamespace\nmine = SimpleNamespace(student='\\x1b]0;s0001\\n')",
+        "answer_2 = ['A'] * 9000",
+    ]
+    run, earned = graded([*START, *cells])
+    assert earned == [0, 0, 0] and run.declared and run.errors and "none of the layers" not in str(run.verdicts)
+    said = [run.declared, run.errors[0][1], *(verdict.message for verdict in run.verdicts.values())]
+    assert all(text.isprintable() and len(text) <= 1000 for text in said) and "two_temperatures" not in run.answers
+
+
+def test_all_starts_together_have_the_time_that_one_notebook_has():
+    run, earned = graded([*START, *["import time; time.sleep(100)"] * 3, *SOLVED], limits=Limits(asleep=1, whole=4))
+    assert earned == [0, 0, 0] and 1 <= len(run.faults) <= 3 and run.seconds < 20, run
 
 
 FORGED = """

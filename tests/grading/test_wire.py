@@ -1,8 +1,11 @@
 """What crosses the border of the sandbox: the same verdict on either side, and nothing but plain values back."""
 
 import base64
+import functools
 import json
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 from importlib import import_module
 
 import numpy as np
@@ -90,6 +93,11 @@ def test_tensors_and_arrays_come_back_as_they_were(dtype, shape):
     assert sent(torch.tensor([float("nan"), torch.inf])).isnan().tolist() == [True, False]
 
 
+@pytest.mark.parametrize("value", [Fraction(1, 4), Decimal("0.25"), np.float16(0.25)])
+def test_other_kinds_of_numbers_come_back_as_numbers(value):
+    assert float(sent(value)) == 0.25
+
+
 def test_what_is_the_same_stays_the_same():
     given, shared = nn.Linear(2, 2), nn.Linear(3, 3)
     back = sent({"given": given, "pair": (shared, shared)}, (given,))
@@ -103,6 +111,7 @@ NETWORKS = [
     lambda: nn.Sequential(nn.Conv2d(3, 4, (1, 3), padding="same", groups=1, bias=False), nn.GroupNorm(2, 4), nn.GELU()),
     lambda: nn.Sequential(nn.Conv2d(3, 6, 3, padding=1, padding_mode="reflect"), nn.Sequential(nn.Tanh(), nn.Dropout(0.5))),
     lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 5, bias=False), nn.LayerNorm(5), nn.Softmax(dim=1)).eval(),
+    lambda: nn.Sequential(nn.Conv2d(3, 3, 3), act := nn.Tanh(), nn.Conv2d(3, 3, 3), act, nn.Flatten(), nn.LayerNorm(48)),
     lambda: ap.mask(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)), {"0": torch.arange(4) > 1}),
 ]
 
@@ -157,7 +166,7 @@ def endless():
 
 
 @pytest.mark.parametrize(
-    ("value", "says"), [(endless(), "deep"), (torch.zeros(5_000_000), "entries"), ([0] * 5_000_000, "entries")]
+    ("value", "says"), [(endless(), "deep"), (torch.zeros(5_000_000), "entries"), ([[0]] * 500_000, "entries")]
 )
 def test_what_is_too_much_is_not_sent(value, says):
     with pytest.raises(wire.UnsendableError, match=says):
@@ -166,10 +175,20 @@ def test_what_is_too_much_is_not_sent(value, says):
 
 NETWORK = {"is": "network", "of_torch": True, "settings": {}, "parameters": {}, "buffers": {}, "layers": {}, "number": 0}
 TENSOR = {"is": "tensor", "dtype": "float32", "shape": [1], "data": "AAAA", "learns": False, "parameter": False, "number": 0}
+
+
+def in_a_thousand_places(network, number):
+    """A network of a thousand layers that are one, which is described once."""
+    layers = {str(place): network if place == 0 else {"is": "same", "as": network["number"]} for place in range(999)}
+    return NETWORK | {"kind": "Sequential", "layers": layers, "number": number}
+
+
 FORGED = [
     NETWORK | {"kind": "Conv2d", "settings": {"padding": 10**6}},
     NETWORK | {"kind": "RNN"},
     TENSOR | {"shape": [10**9, 10**9]},
+    TENSOR | {"shape": [10**5], "data": ""},
+    functools.reduce(in_a_thousand_places, range(3), NETWORK | {"kind": "ReLU", "number": 9}),
     TENSOR | {"dtype": "object"},
     TENSOR | {"shape": [-1], "data": "no base 64!"},
     {"is": "array", "dtype": "O", "shape": [1], "data": base64.b64encode(bytes(8)).decode()},
