@@ -30,6 +30,7 @@ from .collecting import Source
 from .notebooks import Unreadable, read_notebook
 from .records import FAILED, GRADED, UNREADABLE, Record, read_record, write_record
 
+LONGEST_PARSED = 100_000  # characters of a cell: its syntax tree takes hundreds of times as much memory
 TRIES = 3  # of one submission, each in another process if the first one died
 
 
@@ -180,7 +181,9 @@ def _end_with_parent() -> None:
 
 def cell_with(name: str, cells: Sequence[str]) -> str:
     """The last of the ``cells`` that defines ``name``, "" if none does."""
-    defines = re.compile(rf"^\s*(?:(?:async\s+)?def|class)\s+{name}\b|^\s*{name}\s*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
+    defines = re.compile(  # no white space at the start that runs over lines: a thousand empty ones would take for ever
+        rf"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+{name}\b|^[ \t]*{name}[ \t]*(?::[^=\n]+)?=(?!=)", re.MULTILINE
+    )
     return next((cell for cell in reversed(cells) if defines.search(cell)), "")
 
 
@@ -190,8 +193,9 @@ def _same_as(cells: Sequence[str], ids: set[str]) -> str:
     for cell in cells:
         for name in ids:
             cell = re.sub(rf"(['\"])\s*{re.escape(name)}\s*\1", "'...'", cell, flags=re.IGNORECASE)
-        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about how the student writes
-            cell = ast.unparse(ast.parse(cell))
+        if len(cell) <= LONGEST_PARSED:
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about how the student writes
+                cell = ast.unparse(ast.parse(cell))
         digest.update(cell.encode() + b"\0")
     return digest.hexdigest()[:16]

@@ -3,6 +3,7 @@
 import csv
 import datetime
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from .collecting import Collection, File
 from .overrides import Override
 from .records import GRADED, UNREADABLE, Record, write_text
 from .roster import Roster, Student, same_id
+from .text import printable
 
 NOTHING, WAITING = "nothing handed in", "not graded yet"
 
@@ -162,4 +164,5 @@ def as_csv(rows: Sequence[Sequence]) -> str:
 
 
 def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.lstrip(" \n").startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    # Where a comma is the decimal point, spreadsheets begin a new cell at each semicolon.
+    return printable(re.sub(r"(^|;)(?=[ \n]*[=+\-@\t\r])", r"\1'", cell))

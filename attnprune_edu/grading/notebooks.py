@@ -1,16 +1,12 @@
 """What a student handed in, as the code cells in it: whatever editors, mailers and Git have done to the file."""
 
 import json
-import re
 from dataclasses import dataclass
 
 LARGEST = 100 * 2**20  # bytes
+MOST_MARKS = 10_000_000  # commas and brackets, each of which may cost a hundred bytes once it is read
+MOST_DAMAGED = 10  # cells that are named one by one
 AGAIN = "Open it in JupyterLab, save it, and hand in that file"
-# A conflict that Git left: the first version, perhaps the common one before, and the second version.
-_CONFLICT = re.compile(
-    r"^<{7}[^\n]*\n(?P<first>.*?)(?:^\|{7}[^\n]*\n.*?)?^={7}\s*?\n(?P<second>.*?)^>{7}[^\n]*(?:\n|\Z)",
-    re.MULTILINE | re.DOTALL,
-)
 
 
 class Unreadable(ValueError):  # noqa: N818, what it says about a file
@@ -31,6 +27,10 @@ def read_notebook(content: bytes) -> Notebook:
         raise Unreadable("the file is larger than 100 MB. Clear the outputs of all cells, save it, and hand it in again.")
     if not content.strip():
         raise Unreadable(f"the file is empty. {AGAIN}.")
+    if sum(map(content.count, b",[{")) > MOST_MARKS:
+        raise Unreadable(
+            "the file holds more than a notebook can. Clear the outputs of all cells, save it, and hand in that file."
+        )
     notes: list[str] = []
     try:
         document = _parsed(_text(content, notes), notes)
@@ -38,7 +38,7 @@ def read_notebook(content: bytes) -> Notebook:
         raise Unreadable(f"the file is nested too deeply for a notebook. {AGAIN}.") from error
     cells = _cells(document)
     _note_kernel(document, notes)
-    sources = []
+    sources, damaged = [], []
     for number, cell in enumerate(cells, start=1):
         kind, source = (
             (cell.get("cell_type"), cell.get("source", cell.get("input"))) if isinstance(cell, dict) else (None, None)
@@ -46,9 +46,12 @@ def read_notebook(content: bytes) -> Notebook:
         if isinstance(source, list) and all(isinstance(line, str) for line in source):
             source = "".join(source)
         if not isinstance(kind, str) or (kind == "code" and not isinstance(source, str)):
-            notes.append(f"cell {number} of the file is damaged and was left out")
+            damaged.append(number)
         elif kind == "code" and not _is_test_of_nbgrader(cell):
             sources.append(_storable(source).replace("\r\n", "\n"))
+    notes += [f"cell {number} of the file is damaged and was left out" for number in damaged[:MOST_DAMAGED]]
+    if len(damaged) > MOST_DAMAGED:
+        notes.append(f"{len(damaged) - MOST_DAMAGED} more cells of the file are damaged and were left out")
     if not sources:
         notes.append("the notebook has no code cell")
     return Notebook(sources, notes)
@@ -77,7 +80,7 @@ def _parsed(text: str, notes: list[str]):
         problem = error
     text = text.replace("\r\n", "\n")
     for which in ("first", "second"):
-        resolved, conflicts = _CONFLICT.subn(lambda conflict, which=which: conflict[which], text)
+        resolved, conflicts = _resolved(text, which)
         try:
             document = json.loads(resolved, strict=False)
         except ValueError:
@@ -86,6 +89,23 @@ def _parsed(text: str, notes: list[str]):
         return document
     where = f" (line {problem.lineno}: {problem.msg})" if isinstance(problem, json.JSONDecodeError) else ""
     raise Unreadable(f"the file is no notebook, or was damaged{where}. {AGAIN}.") from problem
+
+
+def _resolved(text: str, which: str) -> tuple[str, int]:
+    """``text`` with the ``which`` version, "first" or "second", of each conflict that Git left; and how many there were."""
+    kept, conflicts, part = [], 0, None
+    for line in text.split("\n"):
+        if part is None and line.startswith("<<<<<<<"):
+            part, conflicts = "first", conflicts + 1
+        elif part == "first" and line.startswith("|||||||"):
+            part = "common"  # what both versions were made of
+        elif part in ("first", "common") and line.rstrip() == "=======":
+            part = "second"
+        elif part == "second" and line.startswith(">>>>>>>"):
+            part = None
+        elif part in (None, which):
+            kept.append(line)
+    return "\n".join(kept), conflicts
 
 
 def _cells(document) -> list:

@@ -70,13 +70,20 @@ def test_code_cells_are_found_in_whatever_can_be_read(content, cells, note):
         (b'{"cells": 3}', "no list of cells"),
         (b"\0\0\0\0", "damaged"),
         (conflict("{", "[").encode(), "damaged"),
+        (b"<<<<<<< a\n||||||| b\n=======\n" * 2000, "damaged"),
+        (b'{"cells": [' + b"[]," * 5_100_000 + b"[]]}", "more than a notebook can"),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_what_is_no_notebook_says_what_to_do(content, says):
     with pytest.raises(Unreadable) as problem:
         read_notebook(content)
     assert says in str(problem.value) and "hand in" in str(problem.value)
+
+
+def test_thousands_of_damaged_cells_are_one_note():
+    notes = read_notebook(notebook(cells=[1] * 5000).encode()).notes
+    assert len(notes) < 20 and any("4990 more cells" in note for note in notes)
 
 
 def test_outputs_may_be_large_but_not_without_end(monkeypatch):
