@@ -35,6 +35,14 @@ from .pruning.attention import (
     attention_weights as attention_weights,
     normalize as normalize,
 )
+from .pruning.blocks import (
+    removable_blocks as removable_blocks,
+    remove_blocks as remove_blocks,
+)
+from .pruning.budget import (
+    allocate as allocate,
+    loss_curves as loss_curves,
+)
 from .pruning.gates import (
     RunningGates as RunningGates,
     prune_adaptively as prune_adaptively,

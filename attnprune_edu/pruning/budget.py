@@ -1,0 +1,323 @@
+"""One budget for a whole network: how much each group of channels and each block may keep, and single weights at the end.
+
+Three steps. Curves say what each part is worth: how much the loss rises when this part alone gets smaller, *after repair*,
+for most of what a plain cut costs comes back without training. A knapsack chooses the widths whose losses add up to the
+least within the budget. What its coarse grid leaves over is filled up channel by channel.
+
+The one assumption is that the losses of several parts add up. Costs are exact: they are those of the network that results.
+"""
+
+import itertools
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.interpolate import PchipInterpolator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from ..data.images import ImageData
+from ..networks.inference import predict
+from .blocks import removable_blocks, remove_blocks, silence_blocks
+from .costs import COSTS, cost_terms, dense_choice
+from .groups import couple, groups_of
+from .importance import Criterion, score
+from .knapsack import Term, greedy, knapsack, total_cost
+from .masks import mask
+from .removal import remove
+from .repair import repair
+from .silence import masks_of, weight_masks_of
+from .single_weights import count_nonzero, keep_largest
+
+LEVELS = ("layers", "filters", "weights")
+METHODS = ("knapsack", "greedy", "uniform")
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the channels of a group at which its curve is measured
+STEPS = 16  # widths of a group that the knapsack chooses from
+OVERFLOWS = (1, 2, 4)  # how many times the budget the channels may take, where single weights go last
+SLACK = 0.01  # of the budget: not worth looking for a use for
+QUICK = {"num_images": 500, "positions": 10}  # of repair, for curves
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``allocate`` found.
+
+    ``model``: the network, repaired and really smaller; ``cost``: in what it was counted; ``budget``, ``spent`` and
+    ``dense``: what it was allowed to cost, what it costs, and what the dense network costs, in MACs, parameters or
+    milliseconds; ``kept``: a row for each group of channels, called by its first layer, and for each block that could go,
+    with ``level`` (``"filters"`` or ``"layers"``), ``kept`` and ``of``; ``nonzero``: weights and biases that are not masked.
+    """
+
+    model: nn.Module
+    cost: str
+    budget: float
+    spent: float
+    dense: float
+    kept: pd.DataFrame
+    nonzero: int
+
+    @property
+    def removed_blocks(self) -> list[str]:
+        """The blocks that have gone, with all their layers."""
+        return list(self.kept.index[(self.kept.level == "layers") & (self.kept.kept == 0)])
+
+    def __repr__(self) -> str:
+        unit = {"macs": "MACs", "params": "parameters", "latency": "ms"}[self.cost]
+        widths = ", ".join(f"{name} {row.kept}/{row.of}" for name, row in self.kept[self.kept.level == "filters"].iterrows())
+        blocks = f"; without the blocks {', '.join(self.removed_blocks)}" if self.removed_blocks else ""
+        return f"{self.spent:,.6g} of {self.dense:,.6g} {unit} ({self.spent / self.dense:.1%}): {widths}{blocks}"
+
+
+def allocate(
+    model: nn.Module,
+    data: ImageData,
+    budget: float,
+    *,
+    cost: str = "macs",
+    levels: Iterable[str] = ("layers", "filters"),
+    method: str = "knapsack",
+    criterion: Criterion = "attention",
+    curves: pd.DataFrame | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    progress: bool = True,
+    **repairing,
+) -> Plan:
+    """Return the plan of a network that costs at most ``budget`` (0–1) of what ``model`` costs.
+
+    ``cost``: ``"macs"``, ``"params"``, or ``"latency"``, milliseconds for a batch of ``batch_size`` images by a table of
+    measured layers (``cost_terms``). ``levels``: ``"filters"``, channels of convolutions and neurons; ``"layers"``, whole
+    residual blocks, where the network has some (``removable_blocks``); ``"weights"``, with ``cost="params"`` alone, for
+    single zeros save no MACs and no time: channels then take 1, 2 or 4 times the budget, whichever is best on validation
+    images in the end, and the smallest weights are masked, each in units of its layer's root mean square.
+
+    ``method``: ``"knapsack"``, the best combination of widths (see there); ``"greedy"``, one step after the other;
+    ``"uniform"``, the same share of each group. All fill up what is left, channel by channel: less than 1 % of the budget
+    remains wherever a channel is that small a part of the network. ``curves``: those of
+    ``loss_curves`` for this model and criterion, if they are known already; else they are measured. Within a group those
+    channels stay that ``criterion`` scores highest. ``repairing``: options of ``repair`` for the network at the end.
+
+    Raises ValueError for an unknown name, a budget that is not between 0 and 1 or cannot be met, or curves of another
+    network.
+    """
+    levels = _checked(model, budget, cost, levels, method)
+    blocks = removable_blocks(model, data.example_inputs) if "layers" in levels else []
+    dense = dense_choice(model, data, blocks)
+    terms = cost_terms(model, data, cost, blocks, batch_size=batch_size)
+    whole, scores = total_cost(terms, dense), _scores(model, data, criterion, seed)
+    if method == "uniform":
+        losses = {}
+    else:
+        if curves is None:
+            curves = loss_curves(model, data, criterion=criterion, levels=levels, seed=seed, progress=progress)
+        losses = _interpolated(curves, dense)
+
+    def of_channels(limit: float) -> tuple[dict[str, int], nn.Module]:
+        chosen = _chosen(method, losses, dense, blocks if "filters" in levels else [*dense], terms, limit)
+        return chosen, smaller(model, data, scores, chosen, repairing=repairing, seed=seed)
+
+    limit = budget * whole
+    if "weights" in levels:
+        found = []
+        for overflow in (factor for factor in OVERFLOWS if factor * budget <= 1):
+            chosen, network = of_channels(overflow * limit)
+            sparse = keep_largest(network, int(limit))
+            found.append((loss_on_validation(sparse, data), overflow, chosen, sparse))
+        _, _, chosen, network = min(found, key=lambda one: one[:2])
+        spent = float(count_nonzero(network))
+    else:
+        chosen, network = of_channels(limit)
+        spent = total_cost(terms, chosen)
+    gone = [name for name in blocks if not chosen[name]]
+    rows = [
+        (
+            "layers" if name in blocks else "filters",
+            0 if name.startswith(tuple(f"{b}." for b in gone)) else chosen[name],
+            size,
+        )
+        for name, size in dense.items()
+    ]
+    kept = pd.DataFrame(rows, index=list(dense), columns=["level", "kept", "of"])
+    return Plan(network, cost, limit, spent, whole, kept, count_nonzero(network))
+
+
+def loss_curves(
+    model: nn.Module,
+    data: ImageData,
+    *,
+    criterion: Criterion = "attention",
+    levels: Iterable[str] = ("layers", "filters"),
+    shares: Iterable[float] = SHARES,
+    repaired: bool = True,
+    num_images: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Measure how much the loss rises when one group of channels, or one block, alone gets smaller.
+
+    Returns a row for each measurement with ``name`` (of a group: its first layer), ``level``, ``kept`` (channels; for a
+    block 0), ``of`` and ``loss``: by how much the mean cross-entropy of the first ``num_images`` validation images is above
+    that of ``model``. ``shares`` (0–1): of the channels that stay. ``repaired``: after ``repair`` on 500 training images;
+    without it the curves often point the wrong way, because they count what comes back for free.
+    """
+    levels, shares = set(levels), sorted(shares, reverse=True)
+    if unknown := levels - set(LEVELS):
+        raise ValueError(f"levels must be some of {LEVELS}, got {sorted(unknown)}")
+    if not shares or not all(0 < share < 1 for share in shares):
+        raise ValueError(f"shares must hold numbers between 0 and 1, got {shares}")
+    blocks = removable_blocks(model, data.example_inputs) if "layers" in levels else []
+    dense = dense_choice(model, data, blocks)
+    scores, before = _scores(model, data, criterion, seed), loss_on_validation(model, data, num_images)
+    widths = {name: sorted({max(1, round(share * size)) for share in shares} - {size}) for name, size in dense.items()}
+    cuts = [(name, kept) for name in dense for kept in ([0] if name in blocks else reversed(widths[name]))]
+    rows = []
+    for name, kept in tqdm(cuts, unit="network", disable=not progress):
+        network = smaller(model, data, scores, dense | {name: kept}, repairing=QUICK if repaired else None, seed=seed)
+        rise = loss_on_validation(network, data, num_images) - before
+        rows.append((name, "layers" if name in blocks else "filters", kept, dense[name], rise))
+    return pd.DataFrame(rows, columns=["name", "level", "kept", "of", "loss"])
+
+
+def smaller(
+    model: nn.Module,
+    data: ImageData,
+    scores: dict[str, Tensor],
+    chosen: dict[str, int],
+    *,
+    repairing: dict | None,
+    seed: int = 0,
+) -> nn.Module:
+    """Return ``model`` with the widths and blocks that are ``chosen``, cut and, unless ``repairing`` is None, repaired.
+
+    ``scores``: {layer: (channels,)}, the same for coupled layers; the highest stay. ``chosen``: {name: value} as
+    ``dense_choice`` returns them. ``repairing``: options of ``repair``.
+    """
+    groups = groups_of(model, data.example_inputs).names
+    sizes = {group[0]: chosen[group[0]] for group in groups}
+    gone = [name for name in chosen if name not in sizes and not chosen[name]]
+    keep = {}
+    for group in groups:
+        stays = torch.zeros(len(scores[group[0]]), dtype=torch.bool)
+        stays[scores[group[0]].argsort(descending=True, stable=True)[: sizes[group[0]]]] = True
+        keep |= dict.fromkeys(group, stays)
+    silent = silence_blocks(mask(model, keep, example_inputs=data.example_inputs), gone)
+    if repairing is not None and (gone or not all(stays.all() for stays in keep.values())):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a repair that does not help is part of what is measured
+            silent = repair(silent, data, dense=model, seed=seed, **repairing)
+    return remove_blocks(remove(silent, data.example_inputs), gone)
+
+
+def loss_on_validation(model: nn.Module, data: ImageData, num_images: int = 1000) -> float:
+    """The mean cross-entropy of the first ``num_images`` validation images."""
+    images, labels = data.validation
+    return F.cross_entropy(predict(model, data, images[:num_images]), labels[:num_images]).item()
+
+
+def _scores(model: nn.Module, data: ImageData, criterion: Criterion, seed: int) -> dict[str, Tensor]:
+    return couple(score(model, criterion, data, seed), groups_of(model, data.example_inputs).names)
+
+
+def _interpolated(curves: pd.DataFrame, dense: dict[str, int]) -> dict[str, PchipInterpolator]:
+    """{name: its loss as a function of what it keeps}, never rising with it, and 0 where all is kept."""
+    found = {}
+    for name, size in dense.items():
+        rows = curves[curves.name == name].sort_values("kept", ascending=False)
+        if not set(rows.of) <= {size}:
+            raise ValueError(
+                f"curves must be those of this model, but {name!r} has {size} channels, in curves {set(rows.of)}"
+            )
+        losses = np.maximum.accumulate(np.concatenate([[0.0], rows.loss]))  # noise may have a smaller network look better
+        at = np.concatenate([[size], rows.kept])
+        found[name] = PchipInterpolator(at[::-1], losses[::-1]) if len(rows) else None
+    return found
+
+
+def _chosen(
+    method: str, losses: dict, dense: dict[str, int], whole: list[str], terms: list[Term], limit: float
+) -> dict[str, int]:
+    """{name: the value chosen} within ``limit``. ``whole``: names of those that stay as they are, or go as a whole."""
+    if method == "uniform":
+        chosen = _uniform(dense, terms, limit)
+    else:
+        options = {}
+        for name, curve in losses.items():
+            low = int(curve.x[0]) if curve is not None else dense[name]
+            steps = np.geomspace(low, dense[name], STEPS) if low else [0, 1]
+            values = [dense[name]] if curve is None or (name in whole and low) else np.unique(np.round(steps).astype(int))
+            options[name] = {int(value): 0.0 if curve is None else float(curve(value)) for value in values}
+        solve = knapsack if method == "knapsack" else greedy
+        chosen = {name: int(value) for name, value in solve(options, terms, limit).items()}
+    return _filled(chosen, losses, dense, terms, limit)
+
+
+def _uniform(dense: dict[str, int], terms: list[Term], limit: float) -> dict[str, int]:
+    """The largest widths that keep the same share of each group, in hundredths; blocks stay."""
+    for share in np.arange(100, 0, -1) / 100:
+        chosen = {name: max(1, int(share * size)) for name, size in dense.items()}
+        if (cost := total_cost(terms, chosen)) <= limit:
+            return chosen
+    raise ValueError(f"budget must be at least {cost:,.6g}, the cost of one channel in each group, got {limit:,.6g}")
+
+
+def _filled(chosen: dict[str, int], losses: dict, dense: dict[str, int], terms: list[Term], limit: float) -> dict[str, int]:
+    """``chosen`` with what is left of ``limit`` filled up channel by channel.
+
+    Where much is left after that, because no channel fits any more, one group may get another channel for some of a second
+    group's, if that promises a smaller loss.
+    """
+    first = _topped_up(chosen, losses, dense, terms, limit)
+    found = [first]
+    if losses and total_cost(terms, first) < (1 - SLACK) * limit:
+        groups = [name for name, value in first.items() if value and losses[name] is not None and dense[name] > 1]
+        for up, down in itertools.permutations(groups, 2):
+            other = first | {up: min(first[up] + 1, dense[up])}
+            while total_cost(terms, other) > limit and other[down] > losses[down].x[0]:
+                other[down] -= 1
+            if total_cost(terms, other) <= limit:
+                found.append(_topped_up(other, losses, dense, terms, limit))
+    return min(found, key=lambda one: sum(float(curve(one[name])) for name, curve in losses.items() if curve is not None))
+
+
+def _topped_up(
+    chosen: dict[str, int], losses: dict, dense: dict[str, int], terms: list[Term], limit: float
+) -> dict[str, int]:
+    """One channel after the other, as long as one fits: where it gains most for what it costs.
+
+    Without curves it is the group with the smallest share.
+    """
+    chosen, spent = dict(chosen), total_cost(terms, chosen)
+    while True:
+        steps = []
+        for name, value in chosen.items():
+            if 0 < value < dense[name]:
+                cost = total_cost(terms, chosen | {name: value + 1})
+                curve = losses.get(name)
+                gain = -value / dense[name] if curve is None else (curve(value) - curve(value + 1)) / max(cost - spent, 1e-9)
+                if cost <= limit:
+                    steps.append((float(gain), name, cost))
+        if not steps:
+            return chosen
+        _, name, spent = max(steps)
+        chosen[name] += 1
+
+
+def _checked(model: nn.Module, budget: float, cost: str, levels: Iterable[str], method: str) -> set[str]:
+    levels = [levels] if isinstance(levels, str) else list(levels)
+    if not 0 < budget < 1:
+        raise ValueError(f"budget must lie between 0 and 1, a share of what model costs, got {budget}")
+    if cost not in COSTS:
+        raise ValueError(f"cost must be one of {', '.join(map(repr, COSTS))}, got {cost!r}")
+    if not levels or not set(levels) <= set(LEVELS) or levels == ["weights"]:
+        raise ValueError(f"levels must be 'layers', 'filters' or both, with or without 'weights', got {levels}")
+    if "weights" in levels and cost != "params":
+        raise ValueError(f"levels may hold 'weights' only with cost='params': single zeros save no {cost}")
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    if masks_of(model) or weight_masks_of(model):
+        raise ValueError("model must have no masks yet: cut them out first, by remove")
+    return set(levels)

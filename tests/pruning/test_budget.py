@@ -1,0 +1,194 @@
+import re
+
+import pandas as pd
+import pytest
+import torch
+from conftest import Network
+from test_blocks import resnet
+from torch import nn
+
+import attnprune_edu as ap
+from attnprune_edu.pruning import costs
+from attnprune_edu.pruning.budget import Plan, loss_on_validation
+from attnprune_edu.pruning.costs import cost_terms, dense_choice
+from attnprune_edu.pruning.knapsack import total_cost
+from attnprune_edu.pruning.single_weights import keep_largest, sparse_bytes
+
+COUNTED = {
+    "macs": lambda model, data: ap.count_macs(model, data.image_shape),
+    "params": lambda model, _: ap.count_params(model),
+}
+
+
+def steep_curves(model, data, worth=()):
+    """Made-up curves: losing channels costs the square of their share, ten times that in the layers ``worth`` keeping."""
+    blocks = ap.removable_blocks(model, data.example_inputs)
+    rows = []
+    for name, size in dense_choice(model, data, blocks).items():
+        level, widths = ("layers", [0]) if name in blocks else ("filters", range(1, size))
+        factor = 10 if name in worth else 1
+        rows += [(name, level, kept, size, factor * (1 - kept / size) ** 2) for kept in widths]
+    return pd.DataFrame(rows, columns=["name", "level", "kept", "of", "loss"])
+
+
+def depthwise():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=6), nn.ReLU(),
+        nn.Conv2d(6, 8, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 4),
+    ).eval()  # fmt: skip
+
+
+def concatenated():
+    torch.manual_seed(0)
+    layers = {"a": nn.Conv2d(3, 4, 3), "b": nn.Conv2d(3, 6, 3), "c": nn.Conv2d(10, 5, 1), "d": nn.Linear(5, 4)}
+    return Network(
+        lambda net, x: net.d(net.c(torch.cat([net.a(x), net.b(x)], 1).relu()).relu().mean((2, 3))), **layers
+    ).eval()
+
+
+@pytest.mark.parametrize("cost", ["macs", "params"])
+@pytest.mark.parametrize("network", [resnet, depthwise, concatenated])
+def test_terms_add_up_to_the_cost_of_the_network_that_results(network, cost, uneven_data):
+    model, blocks = network(), []
+    blocks = ap.removable_blocks(model, uneven_data.example_inputs)
+    terms, chosen = cost_terms(model, uneven_data, cost, blocks), dense_choice(model, uneven_data, blocks)
+    assert total_cost(terms, chosen) == COUNTED[cost](model, uneven_data)
+    keep, gone = {}, blocks[1:3]
+    for number, group in enumerate(ap.coupled_layers(model, uneven_data.image_shape)):
+        chosen[group[0]] -= number % 3
+        keep |= {layer: torch.arange(len(model.get_submodule(layer).weight)) < chosen[group[0]] for layer in group}
+    small = ap.remove_blocks(ap.remove(ap.mask(model, keep), uneven_data.example_inputs), gone)
+    assert total_cost(terms, chosen | dict.fromkeys(gone, 0)) == COUNTED[cost](small, uneven_data)
+
+
+def test_milliseconds_are_looked_up_in_a_table_that_adds_up_to_the_whole_network(uneven_data, monkeypatch):
+    # A clock that needs a microsecond for each number of each layer, and twice as long for what lies between the layers.
+    def numbers(module, x):
+        return (1 if isinstance(module, nn.Sequential) else 2) * sum(p.numel() for p in module.parameters()) / 1000
+
+    monkeypatch.setattr(costs, "_shortest", numbers)
+    model = resnet()
+    blocks = ap.removable_blocks(model, uneven_data.example_inputs)
+    terms, dense = cost_terms(model, uneven_data, "latency", blocks), dense_choice(model, uneven_data, blocks)
+    assert total_cost(terms, dense) == pytest.approx(2 * ap.count_params(model) / 1000)
+    inner = ap.count_params(model.stage3[1])
+    saved = total_cost(terms, dense) - total_cost(terms, dense | {"stage3.1": 0})
+    assert saved == pytest.approx(2 * inner / 1000)
+    assert total_cost(terms, dense | {"stage3.0.conv1": 3}) == pytest.approx(
+        2 * (ap.count_params(model) - 3 * (6 * 9 + 8 * 9 + 2)) / 1000
+    )
+
+
+@pytest.mark.parametrize("method", ["knapsack", "greedy", "uniform"])
+@pytest.mark.parametrize(("cost", "budget"), [("macs", 0.6), ("macs", 0.3), ("params", 0.6), ("params", 0.3)])
+def test_a_plan_meets_its_budget_and_the_network_costs_what_it_says(method, cost, budget, uneven_data):
+    torch.manual_seed(0)
+    model = ap.ArticleNet((12, 16), 60, num_classes=4, image_size=16).eval()
+    curves = steep_curves(model, uneven_data, worth=["conv2"])
+    plan = ap.allocate(model, uneven_data, budget, cost=cost, method=method, curves=curves, num_images=50)
+    assert plan.spent == COUNTED[cost](plan.model, uneven_data) and plan.dense == COUNTED[cost](model, uneven_data)
+    assert plan.spent <= plan.budget == budget * plan.dense
+    terms, chosen = cost_terms(model, uneven_data, cost, []), plan.kept.kept.to_dict()
+    more = [total_cost(terms, chosen | {name: kept + 1}) for name, kept in chosen.items() if kept < plan.kept.of[name]]
+    assert total_cost(terms, chosen) == plan.spent and all(spent > plan.budget for spent in more)
+    kept = plan.kept.kept / plan.kept.of
+    if method != "uniform":
+        assert kept["conv2"] == kept.max() > kept.min(), "what is worth most is spared"
+
+
+@pytest.mark.parametrize("method", ["knapsack", "uniform"])
+def test_what_a_coarse_grid_leaves_is_filled_up(method, shapes_data):
+    model = ap.load_model("article-net", "shapes")
+    curves = steep_curves(model, shapes_data)
+    few = curves[(curves.kept * 8) % curves.of == 0]
+    plan = ap.allocate(model, shapes_data, 0.2, method=method, curves=few, criterion="l1", num_images=20, rounds=1)
+    assert 0.99 * plan.budget <= plan.spent <= plan.budget
+
+
+def test_whole_blocks_go_where_they_are_worth_least(uneven_data):
+    model = resnet()
+    curves = steep_curves(model, uneven_data)
+    curves.loc[(curves.level == "layers") & (curves.name != "stage2.1"), "loss"] = 50.0
+    curves.loc[curves.name == "stage2.1", "loss"] = 0.0
+    plan = ap.allocate(model, uneven_data, 0.7, curves=curves, num_images=50)
+    assert plan.removed_blocks == ["stage2.1"] and isinstance(plan.model.stage2[1], nn.Identity)
+    assert plan.kept.kept["stage2.1.conv1"] == 0 and "without the blocks stage2.1" in repr(plan)
+    assert plan.spent == COUNTED["macs"](plan.model, uneven_data) <= plan.budget
+    widths_only = ap.allocate(model, uneven_data, 0.7, levels="filters", curves=curves, num_images=50)
+    assert widths_only.removed_blocks == [] and ap.removable_blocks(widths_only.model, uneven_data.example_inputs)
+
+
+def test_single_weights_fill_a_budget_to_the_last_one(imperfect, uneven_data):
+    model = imperfect()
+    plan = ap.allocate(
+        model, uneven_data, 0.25, cost="params", levels=("filters", "weights"), curves=steep_curves(model, uneven_data)
+    )
+    assert plan.spent == plan.nonzero == int(plan.budget)
+    alone = ap.allocate(model, uneven_data, 0.25, cost="params", levels="filters", curves=steep_curves(model, uneven_data))
+    assert loss_on_validation(plan.model, uneven_data) <= loss_on_validation(alone.model, uneven_data)
+
+
+def test_curves_say_what_is_lost_plainly_and_after_repair(imperfect, uneven_data):
+    model = imperfect()
+    before = loss_on_validation(model, uneven_data)
+    how = {"criterion": "l1", "shares": [0.5], "progress": False}
+    plain, repaired = (ap.loss_curves(model, uneven_data, repaired=r, **how).set_index("name") for r in (False, True))
+    assert list(plain.kept) == [3, 4, 6] and list(plain.of) == [6, 8, 12]
+    keep = ap.keep_by_ratio({"conv2": ap.importance(model, "l1")["conv2"]}, 0.5)
+    assert plain.loss["conv2"] == pytest.approx(loss_on_validation(ap.mask(model, keep), uneven_data) - before, abs=1e-5)
+    assert repaired.loss.sum() < plain.loss.sum()
+
+
+def test_the_largest_weights_stay_in_units_of_their_layer():
+    model = ap.ArticleNet((2, 3), 4, image_size=16)
+    with torch.no_grad():
+        model.conv1.weight.mul_(1000)  # a layer of large numbers is no more important for that
+    sparse = keep_largest(model, ap.count_params(model) // 2)
+    table = ap.sparsity(sparse)
+    assert table.nonzero_weights["all"] + 2 + 3 + 4 + 10 == ap.count_params(model) // 2
+    assert 0.3 < table.sparsity["conv1"] < 0.7
+    kept = sparse.conv1.weight != 0
+    assert model.conv1.weight[kept].abs().min() >= model.conv1.weight[~kept].abs().max()
+
+
+@pytest.mark.parametrize(
+    ("nonzero", "expected"), [(16384, 4 * 16384), (8192, 4 * 8192 + 16384 // 8), (100, 8 * 100 + 4 * (4 + 1))]
+)
+def test_bytes_count_where_the_numbers_are(nonzero, expected):
+    layer = nn.Linear(4096, 4, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(1.0).view(-1)[nonzero:] = 0
+    assert sparse_bytes(layer) == expected
+
+
+WRONG = [
+    ({"budget": 1.5}, "budget must lie between 0 and 1, a share of what model costs, got 1.5"),
+    ({"budget": 0.5, "cost": "flops"}, "cost must be one of 'macs', 'params', 'latency', got 'flops'"),
+    ({"budget": 0.5, "levels": ("filters", "neurons")}, "levels must be 'layers', 'filters' or both"),
+    ({"budget": 0.5, "levels": ("filters", "weights")}, "single zeros save no macs"),
+    ({"budget": 0.5, "method": "best"}, "method must be one of 'knapsack', 'greedy', 'uniform', got 'best'"),
+    ({"budget": 0.0001}, "budget must be at least"),
+    ({"budget": 0.0001, "method": "uniform"}, "budget must be at least"),
+    ({"budget": 0.5, "cost": "latency", "batch_size": 0}, "batch_size must be at least 1, got 0"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG)
+def test_what_cannot_be_is_refused(arguments, words, tiny_model, tiny_data):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        ap.allocate(tiny_model, tiny_data, curves=steep_curves(tiny_model, tiny_data), **arguments)
+
+
+def test_masks_and_curves_of_another_network_are_refused(tiny_model, tiny_data, imperfect, uneven_data):
+    with pytest.raises(ValueError, match="curves must be those of this model, but 'conv1' has 4 channels"):
+        ap.allocate(tiny_model, tiny_data, 0.5, curves=steep_curves(imperfect(), uneven_data))
+    masked = ap.mask(tiny_model, {"conv1": torch.tensor([True, True, True, False])})
+    with pytest.raises(ValueError, match="model must have no masks yet"):
+        ap.allocate(masked, tiny_data, 0.5)
+
+
+def test_a_plan_reads_as_a_sentence(tiny_model):
+    kept = pd.DataFrame([("filters", 2, 4), ("layers", 0, 1)], index=["conv1", "block"], columns=["level", "kept", "of"])
+    plan = Plan(tiny_model, "params", 600.0, 500.0, 1000.0, kept, 500)
+    assert repr(plan) == "500 of 1,000 parameters (50.0%): conv1 2/4; without the blocks block"
