@@ -29,7 +29,9 @@ class Coursework:
         if not isinstance(student, str):
             raise TypeError(f'student must be your id, as text in quotes such as "s1234", got {student!r}')
         if not student.strip(" ."):
-            raise ValueError(f"student must be your id, in the place of the three dots, got {student!r}")
+            raise ValueError(
+                f"student must be your id, in the place of the three dots, got {student!r}; then run again from here"
+            )
         self.lesson, self.student = lesson, student
         self.exercises = exercises_of(lesson)
 

@@ -7,6 +7,7 @@ nbgrader's tests run in the student's own kernel, where they can be read and rep
 import hashlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,8 @@ import nbformat
 from nbformat.v4 import new_code_cell
 
 from ..coursework import Exercise, exercises_of
-from ..report.checkpoints import atomic_write
 from .lesson_text import COURSE, lesson_file
-from .release import PLACEHOLDER, release_notebook
+from .release import PLACEHOLDER, release_notebook, write_all
 from .solutions import solution_of
 
 TEACHER = "teacher"
@@ -45,17 +45,10 @@ def write_source(lessons: Sequence[str], folder: str | Path, key: bytes, *, cour
     for lesson in lessons:
         file = lesson_file(lesson, course)
         notebook = source_notebook(lesson, file.read_text(encoding="utf-8"), key)
-        made[Path("source", assignment_of(lesson), f"{file.stem}.ipynb")] = nbformat.writes(notebook) + "\n"
+        made[f"source/{assignment_of(lesson)}/{file.stem}.ipynb"] = nbformat.writes(notebook) + "\n"
     if not (Path(folder) / "nbgrader_config.py").exists():
-        made[Path("nbgrader_config.py")] = CONFIG
-    written = []
-    for name, content in made.items():
-        path = Path(folder) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as unfinished:
-            unfinished.write_text(content, encoding="utf-8")
-        written.append(path)
-    return written
+        made["nbgrader_config.py"] = CONFIG
+    return write_all(made, Path(folder))
 
 
 def source_notebook(lesson: str, text: str, key: bytes) -> nbformat.NotebookNode:
@@ -132,7 +125,7 @@ def into_gradebook(
     except ImportError as error:
         raise ImportError("a gradebook needs nbgrader: pip install 'attnprune-edu[nbgrader]'") from error
     assignment, notebook = assignment_of(lesson), lesson_file(lesson, course).stem
-    with _commands_of_this_python(), Gradebook(f"sqlite:///{Path(gradebook).resolve()}") as book:
+    with _surroundings(), Gradebook(f"sqlite:///{Path(gradebook).resolve()}") as book:
         book.update_or_create_assignment(assignment)
         book.update_or_create_notebook(notebook, assignment)
         cells = {exercise.check: f"{exercise.check.replace('_', '-')}-test" for exercise in exercises_of(lesson)}
@@ -153,11 +146,17 @@ def into_gradebook(
 
 
 @contextmanager
-def _commands_of_this_python() -> Iterator[None]:
-    """Find what is installed beside this Python: nbgrader calls the program ``alembic`` by its name."""
+def _surroundings() -> Iterator[None]:
+    """What nbgrader needs: the programs beside this Python, as it calls ``alembic`` by its name, and no one who is told
+    of the relations between its tables that SQLAlchemy warns about.
+    """
+    from sqlalchemy.exc import SAWarning
+
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)
+            yield
     finally:
         os.environ["PATH"] = before

@@ -3,15 +3,15 @@
 import ast
 import builtins
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ..coursework import Exercise
-from ..report.checkpoints import atomic_write
 from .lesson_text import COURSE, Part, agreed, lesson_file, lesson_values, title_of
+from .records import write_text
 
 SETUP = "import copy\nimport math\n\nimport attnprune_edu as ap  # before torch\nimport torch"
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
@@ -31,31 +31,36 @@ def write_release(
     for lesson in lessons:
         file = lesson_file(lesson, course)
         text = file.read_text(encoding="utf-8")
-        made[f"{file.stem}.ipynb"] = nbformat.writes(release_notebook(lesson, text, hints=hints, checked=checked)) + "\n"
-    made["README.md"] = _readme(sorted(made), checked)
-    written = []
-    for name, content in made.items():
-        path = Path(folder) / name
-        with atomic_write(path) as unfinished:
-            unfinished.write_text(content, encoding="utf-8")
-        written.append(path)
-    return written
+        notebook = release_notebook(lesson, text, hints=hints, checked=checked)
+        # Not the lesson's own name: students keep both in one folder.
+        made[f"{lesson}_coursework.ipynb"] = nbformat.writes(notebook) + "\n"
+    made["README.md"] = _readme(sorted(made), checked, course)
+    return write_all(made, Path(folder))
+
+
+def write_all(made: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write the texts that were ``made``, {path in ``folder``: text}, and return the paths of the files."""
+    for name, text in made.items():
+        write_text(folder / name, text)
+    return [folder / name for name in made]
 
 
 def release_notebook(lesson: str, text: str, *, hints: bool = True, checked: bool = True) -> nbformat.NotebookNode:
     """The notebook that students of a ``lesson`` get, made of its ``text``. Raises ValueError as ``agreed`` does."""
     title = title_of(text)
+    name = title.partition(" · ")[2] or title
     cells = [
         new_markdown_cell(
-            f"# Coursework {title}\n\nThe tasks are those of the lesson, with numbers of your own. Put your id in "
-            "the place of the first three dots, run the notebook from the top, and put your answers in the place of the "
-            "others.",
+            f"# Coursework {title}\n\nThe tasks speak of lesson {lesson}, *{name}*: have it open beside this. They are "
+            "those of the lesson, with numbers of your own. Put your id in the place of the first three dots, run the "
+            "notebook from the top, and put your answers in the place of the others.",
             id="title",
         ),
         new_code_cell(SETUP, id="setup"),
         new_code_cell(
             "from attnprune_edu.coursework import Coursework\n\n"
-            f'mine = Coursework("{lesson}", student="{PLACEHOLDER}")  # your id, as your teacher\'s list has it',
+            f'mine = Coursework("{lesson}", student="{PLACEHOLDER}")  # your id, as your teacher\'s list has it; '
+            "then run again from here",
             id="student-id",
         ),
     ]
@@ -149,9 +154,10 @@ def _needed(code: str) -> set[str]:
     return read - _defined(code)
 
 
-def _readme(notebooks: Sequence[str], checked: bool) -> str:
+def _readme(notebooks: Sequence[str], checked: bool, course: Path) -> str:
     """What students read first."""
     several = len(notebooks) > 1
+    address = re.search(r"git clone (\S+)", (course / "README.md").read_text(encoding="utf-8"))[1]
     files = "\n".join(f"- `{name}`" for name in notebooks)
     at_once = (
         "5. The last line of such a cell checks your answer and says at once what is amiss. It tries a function with some\n"
@@ -165,8 +171,8 @@ def _readme(notebooks: Sequence[str], checked: bool) -> str:
 
 {files}
 
-1. Set up the course as its README says, copy the {"notebooks" if several else "notebook"} into its folder `workbook/`,
-   and open JupyterLab with `make lab` (on Windows: `python course.py lab`).
+1. Set up the course as its README says (<{address}>), copy the {"notebooks" if several else "notebook"}
+   into its folder `workbook/`, and open JupyterLab with `make lab` (on Windows: `py course.py lab`).
 2. Put your id, as your teacher's list has it, in the place of the three dots in the second code cell.
 3. Run the cells from the top. Each task appears with **numbers of your own**: what is right for another student, or in the
    lesson, is wrong for you.

@@ -266,7 +266,7 @@ def test_releases_and_sources_are_written_where_they_are_asked_for(tmp_path, mon
     assert cli.main(["assignment", "2", "03", "--no-hints"]) == 0
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert {path.name for path in written} == {path.name for path in Path("assignment").iterdir()} and len(written) == 3
-    assert "Hint" not in (Path("assignment") / "02_attention_formula.ipynb").read_text(encoding="utf-8")
+    assert "Hint" not in (Path("assignment") / "02_coursework.ipynb").read_text(encoding="utf-8")
     assert cli.main(["nbgrader", "02", "--course", "course"]) == 0
     assert Path("coursework.key").exists() and Path("course/source/lesson_02/02_attention_formula.ipynb").exists()
     for bad in (["assignment", "77"], ["nbgrader", "77"]):

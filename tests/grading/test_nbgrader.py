@@ -100,8 +100,15 @@ def test_our_marks_go_into_its_gradebook_and_its_autograder_leaves_them(course):
     assert scores(course)["blank"] == 3.5
 
 
-def test_a_gradebook_is_made_where_there_is_none(tmp_path):
-    nbgrader.into_gradebook(tmp_path / "gradebook.db", "02", {"a": {"score_by_hand": 1}})
+def test_a_gradebook_is_made_where_there_is_none_without_a_warning(tmp_path):
+    fill = """
+import sys
+from attnprune_edu.grading.nbgrader import into_gradebook
+into_gradebook(sys.argv[1], "02", {"a": {"score_by_hand": 1}})
+"""
+    command = [sys.executable, "-c", fill, tmp_path / "gradebook.db"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Warning" not in done.stderr
     assert scores(tmp_path) == {"a": 1}
     with sqlite3.connect(tmp_path / "gradebook.db") as book:
         assert book.execute("select count(*) from grade_cells").fetchone()[0] == len(exercises_of("02"))

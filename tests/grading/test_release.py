@@ -5,6 +5,7 @@ import re
 
 import nbformat
 import pytest
+from conftest import ROOT
 
 from attnprune_edu.coursework import LESSONS, Coursework, exercises_of
 from attnprune_edu.grading import nbgrader, release
@@ -77,6 +78,7 @@ def run_cells(codes):
 def test_options_leave_hints_and_checks_out():
     plain = release.release_notebook("02", text_of("02"), hints=False, checked=False)
     everything = "".join(cell.source for cell in plain.cells)
+    assert "lesson 02, *The attention formula*: have it open" in everything and "run again from here" in everything
     assert "Hint" not in everything and "mine.check" not in everything and "mine.task(3)" in everything
 
 
@@ -111,6 +113,12 @@ def test_what_is_not_there_is_refused_with_what_is():
         Coursework("77", "s1")
     with pytest.raises(ValueError, match="from 1 to 3, got 4"):
         Coursework("02", "s1").task(4)
+
+
+def test_the_page_for_students_says_where_the_course_is(tmp_path):
+    release.write_release(["02", "03"], tmp_path)
+    address = re.search(r"git clone (\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))[1]
+    assert f"<{address}>" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_an_id_in_capitals_is_the_same_student():
