@@ -127,7 +127,9 @@ def attention_importance(function, *, power: float = 1, multiple: float = 1) -> 
                 f"{right_above} {name} has other scores than it should. Cutting off e^ or its infinity (`clamp`, "
                 "`nan_to_num`) changes the shares; subtract the largest size of each row."
             )
-    return right("this is what `ap.importance` does. Compare the two on a real network.")
+    if (power, multiple) == (1, 1):
+        return right("this is what `ap.importance` does. Compare the two on a real network.")
+    return right("with |w| and τ themselves it would be what `ap.importance` does.")
 
 
 def _importance_from(function, network: ArticleNet, temperature: float) -> dict[str, Tensor]:
