@@ -11,6 +11,7 @@ from .data.seeds import generator_for as generator_for
 from .experiments.dense import dense_network as dense_network
 from .experiments.guarantee import prune_with_guarantee as prune_with_guarantee
 from .experiments.results import load_results as load_results
+from .experiments.search import search_ratios as search_ratios
 from .experiments.sensitivity import sensitivity as sensitivity
 from .experiments.sweep import sweep as sweep
 from .networks.inference import (

@@ -108,7 +108,7 @@ def allocate(
     blocks = removable_blocks(model, data.example_inputs) if "layers" in levels else []
     dense = dense_choice(model, data, blocks)
     terms = cost_terms(model, data, cost, blocks, batch_size=batch_size)
-    whole, scores = total_cost(terms, dense), _scores(model, data, criterion, seed)
+    whole, scores = total_cost(terms, dense), scores_of(model, data, criterion, seed)
     if method == "uniform":
         losses = {}
     else:
@@ -171,7 +171,7 @@ def loss_curves(
         raise ValueError(f"shares must hold numbers between 0 and 1, got {shares}")
     blocks = removable_blocks(model, data.example_inputs) if "layers" in levels else []
     dense = dense_choice(model, data, blocks)
-    scores, before = _scores(model, data, criterion, seed), loss_on_validation(model, data, num_images)
+    scores, before = scores_of(model, data, criterion, seed), loss_on_validation(model, data, num_images)
     widths = {name: sorted({max(1, round(share * size)) for share in shares} - {size}) for name, size in dense.items()}
     cuts = [(name, kept) for name in dense for kept in ([0] if name in blocks else reversed(widths[name]))]
     rows = []
@@ -218,7 +218,8 @@ def loss_on_validation(model: nn.Module, data: ImageData, num_images: int = 1000
     return F.cross_entropy(predict(model, data, images[:num_images]), labels[:num_images]).item()
 
 
-def _scores(model: nn.Module, data: ImageData, criterion: Criterion, seed: int) -> dict[str, Tensor]:
+def scores_of(model: nn.Module, data: ImageData, criterion: Criterion, seed: int) -> dict[str, Tensor]:
+    """Importance by ``criterion``, the same for the layers of a group."""
     return couple(score(model, criterion, data, seed), groups_of(model, data.example_inputs).names)
 
 
