@@ -6,6 +6,7 @@ import select
 import subprocess
 import tempfile
 import time
+from collections import deque
 from dataclasses import asdict, dataclass
 
 import psutil
@@ -15,6 +16,7 @@ from .wire import MOST_PARTS
 
 TAIL = 2000
 ORDER = 200_000_000  # bytes of one answer of the worker, and of all of them
+MOST_EVENTS = 500_000  # two for each cell, three for each question
 MARKS = 6 * MOST_PARTS  # commas and brackets of an event, each of which may cost a hundred bytes once it is read
 
 
@@ -47,7 +49,7 @@ class Session:
 
     def __init__(self, limits: Limits, unsafe: bool = False):
         self.limits, self.unsafe = limits, unsafe
-        self.printed = self.said = self.peak = 0
+        self.printed = self.said = self.heard = self.peak = 0
         self.tail = b""  # what it printed last
         self.cpu = self.cpu_at_event = 0.0
 
@@ -72,7 +74,7 @@ class Session:
             os.close(calls)
         self.events, self.output = events, self.process.stdout.fileno()
         self.open, self.buffer, self.ready, self.checked = {events, self.output}, bytearray(), False, 0.0
-        self.family, self.waiting = psutil.Process(self.process.pid), []
+        self.family, self.waiting = psutil.Process(self.process.pid), deque()
         self.started = self.moved = time.monotonic()
         return self
 
@@ -107,13 +109,11 @@ class Session:
         """The worker's next event. Raises Ended if there is none to come."""
         while not self.waiting:
             self._read()
-            if self.waiting:
-                break
-            self._hold_to_limits()
-            if self.events not in self.open:
+            self._hold_to_limits()  # whatever has come: a student's code may talk without end
+            if not self.waiting and self.events not in self.open:
                 raise Ended("ended the process (os._exit, a crash, or more memory than allowed)")
         self.cpu_at_event, self.moved = self.cpu, time.monotonic()
-        event = self.waiting.pop(0)
+        event = self.waiting.popleft()
         self.ready = self.ready or "ready" in event
         return event
 
@@ -134,7 +134,8 @@ class Session:
                 self.buffer += data
                 if b"\n" in data:  # a long line comes in thousands of pieces
                     *lines, self.buffer = self.buffer.split(b"\n")
-                    if any(sum(map(line.count, b",[{")) > MARKS for line in lines):
+                    self.heard += len(lines)
+                    if self.heard > MOST_EVENTS or any(sum(map(line.count, b",[{")) > MARKS for line in lines):
                         raise self._stop("sent more than the grader takes")
                     self.waiting += [event for line in lines if isinstance(event := _event(line), dict)]
 

@@ -23,9 +23,11 @@ HOSTILE_CELLS = {  # what stands before the solution, and where the process had 
         MEMORY,
     ),
     "150 forks": ("import os, time\nfor _ in range(150):\n    if not os.fork(): time.sleep(100)", "too many processes"),
-    "500 threads": (
-        "import threading, time\nthreading.stack_size(2**15)\n"
-        "for _ in range(500): threading.Thread(target=time.sleep, args=(100,), daemon=True).start()\ntime.sleep(100)",
+    "150 threads, one of which talks to the grader": (
+        "import os, sys, threading, time\n"
+        "def talk():\n    while True: os.write(int(sys.argv[1]), b'{}\\n'); time.sleep(0.02)\n"
+        "for job in [talk] + [lambda: time.sleep(50)] * 150: threading.Thread(target=job, daemon=True).start()\n"
+        "time.sleep(50)",
         "too many processes or threads",
     ),
     "children that compute and end": (
@@ -43,6 +45,10 @@ HOSTILE_CELLS = {  # what stands before the solution, and where the process had 
     "no standard output": ("import os; os.close(1); os.close(2)", None),
     "a message of millions of lists": (
         "import os, sys\nos.write(int(sys.argv[1]), b'{\"value\":[' + b'[],' * 2_000_000 + b'[]]}\\n')",
+        "sent more than the grader takes",
+    ),
+    "a million empty messages": (
+        "import os, sys\nos.write(int(sys.argv[1]), b'{}\\n' * 1_000_000)",
         "sent more than the grader takes",
     ),
     "a syntax error": ("def f(:", None),
