@@ -92,8 +92,11 @@ def number_of(answer) -> float:
     """The one number that ``answer`` is. Anything else ends the check with what came."""
     if isinstance(answer, bool):
         raise Answered(wrong(f"the answer is one number, and this is {answer}."))
+    if isinstance(answer, tuple) and len(answer) == 2 and all(type(part) is int for part in answer):
+        point = f"{answer[0]}.{answer[1]}"
+        raise Answered(wrong(f"with a comma these are two numbers. Python writes decimals with a point: {point}"))
     try:
-        return float(answer)
+        return float(answer.detach() if isinstance(answer, Tensor) else answer)
     except (TypeError, ValueError, RuntimeError) as error:
         raise Answered(wrong(f"the answer is one number, and this is {a_kind(answer)}.")) from error
 

@@ -121,6 +121,7 @@ WRONG_FORMULAS = [
 ]
 
 CASES = [
+    (checks.score_by_hand, (1, 109), False, "decimals with a point: 1.109"),
     (checks.score_by_hand, 1.109, True, "below"),
     (checks.score_by_hand, torch.tensor([1.1090]), True, "below"),
     (checks.score_by_hand, 0.693, False, "plain mean"),
