@@ -15,6 +15,7 @@ from .lesson_07 import overall_speedup, params_of_cut_conv, removal_by_hand
 from .lesson_08 import images_for_half_a_point, paired_bootstrap, what_the_article_reports
 from .lesson_09 import activation_criterion, map_of_activations, score_of_a_channel
 from .lesson_10 import held_ramp, running_gate, steps_until_overtaken
+from .lesson_11 import bytes_of_single_weights, knapsack_by_hand
 from .verdict import Verdict
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "activation_criterion",
     "attention_importance",
     "budget_by_hand",
+    "bytes_of_single_weights",
     "cubic_schedule",
     "held_ramp",
     "images_for_half_a_point",
     "keep_for_one_layer",
+    "knapsack_by_hand",
     "magnitude_pruner",
     "map_of_activations",
     "masked_convolution",

@@ -11,6 +11,7 @@ from .gates import plot_gates
 from .images import plot_filters, plot_images, plot_pictures
 from .maps import plot_attention_maps
 from .network import plot_network
+from .plan import plot_plan
 from .style import BLUE, GREY, KEPT, LINES, ORANGE, PRUNED, RUST, SKY, STONE, png, show
 from .tables import plot_confusion, plot_sensitivity
 
@@ -40,6 +41,7 @@ __all__ = [
     "plot_lines",
     "plot_network",
     "plot_pictures",
+    "plot_plan",
     "plot_ranges",
     "plot_ratio",
     "plot_sensitivity",

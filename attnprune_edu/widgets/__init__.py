@@ -1,6 +1,7 @@
 """Widgets: controls above a picture. The picture comes from a plain function, which can be called and tested without one."""
 
 from .attention import attention_explorer, attention_picture
+from .budget import budget_explorer, budget_picture
 from .cuts import (
     RULES,
     ratio_explorer,
@@ -26,6 +27,8 @@ __all__ = [
     "PictureWidget",
     "attention_explorer",
     "attention_picture",
+    "budget_explorer",
+    "budget_picture",
     "difference_explorer",
     "difference_picture",
     "error_explorer",
