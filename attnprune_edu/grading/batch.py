@@ -39,6 +39,7 @@ class Job:
     """One submission to grade, such that any process on any machine that shares the folders can do it.
 
     ``checks``: those to ask. ``prints``: {check: fingerprint} of all. ``run``: a function like ``running.run_and_judge``.
+    ``time``: of the file's last change.
     """
 
     lesson: str
@@ -52,12 +53,13 @@ class Job:
     key: bytes
     unsafe: bool
     run: Callable
+    time: float = 0.0
 
 
 def grade(job: Job) -> str:
     """Grade one submission, write its record, and return its state."""
     content = job.source.read()
-    record = Record(job.student, job.shown, GRADED, job.about)
+    record = Record(job.student, job.shown, GRADED, job.about, time=job.time)
     try:
         if hashlib.sha256(content).hexdigest() != job.about["file"]:
             raise RuntimeError("the file has changed since the grading began")
@@ -114,7 +116,9 @@ def grade_all(jobs: Sequence[Job], executor: Executor | None = None, processes: 
                             running[again] = job
                             continue
                         notes = [f"grader failed: {problem}"]
-                        write_record(job.folder, Record(job.student, job.shown, FAILED, job.about, notes=notes))
+                        write_record(
+                            job.folder, Record(job.student, job.shown, FAILED, job.about, time=job.time, notes=notes)
+                        )
                     bar.update()
     finally:  # also after Control-C
         for future in running:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import EllipsisType
 
 KEY = Path("coursework.key")
 
@@ -68,16 +69,22 @@ def _add_grade(commands) -> None:
         "--only", action="extend", nargs="+", default=[], metavar="ID", help="grade these again, and no other"
     )
     grade.add_argument(
-        "--overrides", type=Path, metavar="CSV", help="points of your own: columns student, exercise, points, reason"
-    )
-    grade.add_argument(
         "--deadline",
-        type=datetime.datetime.fromisoformat,
+        default=...,
         metavar="TIME",
-        help="such as '2026-12-01 18:00'; what is later is noted as late, and loses no points",
+        help="such as '2026-12-01 18:00', by this computer's clock; what is later is noted as late, and loses no points; "
+        "remembered until it is given again; 'none' takes it back",
     )
-    grade.add_argument(
-        "--without-solutions", dest="solutions", action="store_false", help="no worked solutions in the feedback"
+    solutions = grade.add_mutually_exclusive_group()
+    solutions.add_argument(
+        "--without-solutions",
+        dest="solutions",
+        action="store_false",
+        default=...,
+        help="no worked solutions in the feedback; remembered",
+    )
+    solutions.add_argument(
+        "--with-solutions", dest="solutions", action="store_true", default=..., help="takes --without-solutions back"
     )
     grade.add_argument(
         "--unsafe", action="store_true", help="run students' code without a sandbox: it can do whatever you can"
@@ -114,11 +121,20 @@ def _nbgrader(lessons: list[str], course: Path, key: Path) -> int:
     return 0
 
 
-def _grade(**chosen) -> int:
-    from .command import grade_course
-
+def _deadline(text: str | EllipsisType) -> datetime.datetime | EllipsisType | None:
+    if text is ... or text == "none":
+        return None if text == "none" else ...
     try:
-        return 0 if grade_course(**chosen) else 1
+        return datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"--deadline must be a time such as '2026-12-01 18:00', or none; got {text!r}") from None
+
+
+def _grade(deadline: str | EllipsisType, **chosen) -> int:
+    try:
+        from .command import grade_course
+
+        return 0 if grade_course(deadline=_deadline(deadline), **chosen) else 1
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         return _failed("grade", error)
     except KeyboardInterrupt:

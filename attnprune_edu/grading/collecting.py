@@ -21,7 +21,8 @@ from .roster import Roster, same_id
 MOST_FILES = 100_000  # in one zip
 MOST_UNPACKED = 20 * 2**30  # bytes, of one zip
 NOTEBOOK = re.compile(r"\.ipynb(\.txt|\.json)?$", re.IGNORECASE)  # browsers add an ending of their own
-MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_", re.DOTALL)
+MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_[a-z]*_?", re.DOTALL)
+STRANGER = "fits no line of the roster"
 COPIES = {".ipynb_checkpoints", "__MACOSX", ".git"}  # folders of copies that nobody handed in
 
 
@@ -77,6 +78,11 @@ class Collection:
     chosen: dict[str, File]
     without: dict[str, str]
 
+    @property
+    def strangers(self) -> list[File]:
+        """The notebooks that nobody on the roster handed in, as far as Moodle's names tell."""
+        return [file for file in self.files if file.became.endswith(STRANGER)]
+
 
 def collect(submissions: Sequence[str | Path], roster: Roster, lesson: str) -> Collection:
     """Look through ``submissions``, files, folders or zips, for notebooks of a ``lesson`` such as ``"02"``.
@@ -84,7 +90,7 @@ def collect(submissions: Sequence[str | Path], roster: Roster, lesson: str) -> C
     Known are a flat folder of files named after students, a folder for each student, nbgrader's ``submitted/ID/…``, what
     Moodle packs, checkouts of GitHub Classroom, and a zip of any of these. Of two notebooks of one student the later one is
     chosen, but one of another lesson last. Raises FileNotFoundError for a submission that is not there, and ValueError for
-    one that is neither a folder nor a notebook nor a zip.
+    one that is neither a folder nor a notebook nor a zip, or where Moodle's names fit nobody in the ``roster``.
     """
     files: list[File] = []
     for path in map(Path, submissions):
@@ -113,7 +119,26 @@ def collect(submissions: Sequence[str | Path], roster: Roster, lesson: str) -> C
         if file.student and file.student not in chosen
         if file.student in roster.students or file.became.startswith("refused")
     }
-    return Collection(files, dict(sorted(chosen.items())), without)
+    collection = Collection(files, dict(sorted(chosen.items())), without)
+    if collection.strangers and not any(file.student and moodle_folder(file.shown) for file in files):
+        raise ValueError(
+            "Moodle's folders are named after its participants, and none of them is on the roster (the first is: "
+            f"{collection.strangers[0].became.removeprefix('refused: ')}). Beside the column for the id, the roster needs "
+            "the column participant, with the number that Moodle's grading worksheet has as 'Participant 12345', or the "
+            "column name, with names as Moodle writes them"
+        )
+    return collection
+
+
+def moodle_number(shown: str) -> str:
+    """The number of the participant who handed in the file ``shown``; "" if it does not come from Moodle."""
+    match = MOODLE.match(moodle_folder(shown))
+    return match["number"] if match else ""
+
+
+def moodle_folder(shown: str) -> str:
+    """What Moodle named the folder of the file ``shown``, as in "Ada_10021_assignsubmission_file_"; "" if there is none."""
+    return next((match[0] for part in re.split(r"[/\\]", shown) if (match := MOODLE.match(part))), "")
 
 
 def _order(file: File, lesson: str) -> tuple:
@@ -236,7 +261,10 @@ def _common(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
 def _student_of(file: File, roster: Roster, shared: tuple[str, ...], flat: bool, assignment: str) -> str:
     for part in (*file.folders, file.name):
         if moodle := MOODLE.match(part):
-            return roster.find_participant(moodle["number"], moodle["name"]) or moodle["number"]
+            known = roster.find_participant(moodle["number"], moodle["name"])
+            if not known and file.is_notebook:  # the number is no id: the student typed another, and has its numbers
+                file.became = f"refused: Moodle's participant {moodle['number']}, {moodle['name']}, {STRANGER}"
+            return known or ""
     if "submitted" in file.folders[:-1]:
         part = file.folders[file.folders.index("submitted") + 1]
         return roster.find(part) or same_id(part)

@@ -1,24 +1,31 @@
 """The page that a student reads: what was asked, what the answer was, what is wrong with it, and how it goes."""
 
 import functools
+import io
 import re
-import shutil
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup, escape
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+try:
+    from latex2mathml.converter import convert
+except ImportError as error:
+    raise ImportError("feedback needs latex2mathml: pip install 'attnprune-edu[grading]'") from error
 
 from ..checks.verdict import Verdict
 from ..coursework import Exercise, stream
-from .lesson_text import COURSE, Part, lesson_file, lesson_values, parts_of, title_of
+from .collecting import moodle_folder
+from .lesson_text import Part, lesson_file, lesson_values, parts_of, title_of
 from .marks import NOTHING, WAITING, Mark
-from .records import FAILED, file_name, write_text
+from .records import FAILED, UNREADABLE, file_name, write_bytes, write_text
 from .release import running_alone
 from .solutions import solution_of
 
 PAGES = Path(__file__).parent / "pages"
-TYPESETTING = COURSE / "tools" / "page" / "tex-svg.js"  # MathJax, as in the pages of the lessons
 
 
 def write_feedback(folder: Path, lesson: str, exercises: Sequence[Exercise], marks: Sequence[Mark], solutions: bool) -> None:
@@ -26,26 +33,47 @@ def write_feedback(folder: Path, lesson: str, exercises: Sequence[Exercise], mar
 
     ``solutions``: whether a wrong answer is followed by a folded solution with the student's own numbers.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if TYPESETTING.is_file() and not (folder / TYPESETTING.name).is_file():
-        shutil.copyfile(TYPESETTING, folder / TYPESETTING.name)
     for mark in marks:
-        if mark.state not in (NOTHING, WAITING, FAILED):
-            write_text(folder / f"{file_name(mark.student.id)}.html", page(lesson, exercises, mark, solutions))
+        if has_page(mark):
+            write_text(folder / page_name(mark), page(lesson, exercises, mark, solutions))
+
+
+def has_page(mark: Mark) -> bool:
+    """Whether there is something to tell the student."""
+    return mark.state not in (NOTHING, WAITING, FAILED)
+
+
+def page_name(mark: Mark) -> str:
+    """The name of the file that the student's page is in."""
+    return f"{file_name(mark.student.id)}.html"
+
+
+def write_for_moodle(path: Path, folder: Path, lesson: str, marks: Sequence[Mark]) -> None:
+    """Pack the pages in ``folder`` as Moodle's "Upload multiple feedback files in a zip" wants them, if it sent files."""
+    places = {moodle_folder(mark.record.shown): folder / page_name(mark) for mark in marks if has_page(mark) and mark.record}
+    places.pop("", None)
+    if not places:
+        return
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for place, file in places.items():
+            # Without a time of its own, so that the same pages make the same zip.
+            archive.writestr(zipfile.ZipInfo(f"{place}/feedback_{lesson}.html"), file.read_bytes(), zipfile.ZIP_DEFLATED)
+    write_bytes(path, packed.getvalue())
 
 
 def page(lesson: str, exercises: Sequence[Exercise], mark: Mark, solutions: bool = True) -> str:
     """The feedback on one student's coursework as one HTML page."""
     title, lesson_parts = _lesson(lesson)
     parts = []
-    for number, exercise in enumerate(exercises, start=1) if mark.record else ():
+    for number, exercise in enumerate(exercises, start=1) if mark.record and mark.state != UNREADABLE else ():
         verdict = mark.record.verdicts.get(exercise.check)
         given = exercise.given(stream(mark.student.id, exercise.check))
         part = lesson_parts.get(exercise.check)
         parts.append(
             {
                 "heading": part.heading if part else f"Exercise {number}",
-                "task": _typeset(_task(exercise, part, given)),
+                "task": typeset(_task(exercise, part, given)),
                 "answer": exercise.answer,
                 "code": mark.record.code.get(exercise.check),
                 "verdict": verdict,
@@ -94,11 +122,27 @@ def _task(exercise: Exercise, part: Part | None, given: dict) -> str:
     return text
 
 
-def _typeset(text: str) -> Markup:
-    """The course's own Markdown as HTML; mathematics is left for MathJax."""
-    from nbconvert.filters.markdown import markdown2html
+class _Renderer(IPythonRenderer):
+    """Markdown as notebooks have it, with mathematics as MathML, which browsers draw by themselves."""
 
-    return Markup(markdown2html(text))
+    def inline_math(self, body: str) -> str:
+        return _mathml(body, "inline")
+
+    def block_math(self, body: str) -> str:
+        return _mathml(body, "block")
+
+
+def _mathml(tex: str, display: str) -> str:
+    spaced = re.sub(r"\\(ln|log|exp|max|min)(?= )", r"\\\1\\,", tex)  # or a browser draws "ln" and "4" as "ln4"
+    try:
+        return convert(spaced, display=display)
+    except Exception:  # of the converter's dozen, which have no name in common
+        return f"<code>{escape(tex)}</code>"
+
+
+def typeset(text: str) -> Markup:
+    """The course's own Markdown as HTML."""
+    return Markup(MarkdownWithMath(renderer=_Renderer(escape=False)).render(text))
 
 
 def _said(verdict: Verdict) -> Markup:

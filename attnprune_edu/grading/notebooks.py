@@ -6,7 +6,7 @@ from dataclasses import dataclass
 LARGEST = 100 * 2**20  # bytes
 MOST_MARKS = 10_000_000  # commas and brackets, each of which may cost a hundred bytes once it is read
 MOST_DAMAGED = 10  # cells that are named one by one
-AGAIN = "Open it in JupyterLab, save it, and hand in that file"
+AGAIN = "Hand in the notebook again, as JupyterLab saved it"
 
 
 class Unreadable(ValueError):  # noqa: N818, what it says about a file

@@ -46,9 +46,9 @@ class Record:
     """What came of one submission, the file ``shown`` of one ``student``.
 
     ``state``: GRADED, UNREADABLE or FAILED. ``about``: what the file and the grader were; ``exercises``: {check: fingerprint
-    of the exercise that was graded}. ``verdicts``, ``errors``, ``faults``, ``declared``, ``answers``, ``seconds``: as in
-    ``running.Run``, with all keys as text. ``code``: {check: the student's cell with the answer}. ``same_as``: equal where
-    all code cells are equal, for blanks and ids aside.
+    of the exercise that was graded}. ``time``: of the file's last change, in seconds since 1970. ``verdicts``, ``errors``,
+    ``faults``, ``declared``, ``answers``, ``seconds``: as in ``running.Run``, with all keys as text. ``code``: {check: the
+    student's cell with the answer}. ``same_as``: equal where all code cells are equal, for blanks and ids aside.
     """
 
     student: str
@@ -56,6 +56,7 @@ class Record:
     state: str
     about: dict[str, str]
     exercises: dict[str, str] = field(default_factory=dict)
+    time: float = 0.0
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     errors: list[tuple[int, str]] = field(default_factory=list)
@@ -106,8 +107,18 @@ def file_name(student: str) -> str:
 
 def read_record(folder: Path, student: str) -> Record | None:
     """The record of a ``student`` in ``folder``; None if there is none, or none that this version can read."""
+    return _read(folder / f"{file_name(student)}.json")
+
+
+def read_records(folder: Path) -> dict[str, Record]:
+    """{student: record} of all in ``folder`` that this version can read."""
+    found = filter(None, map(_read, sorted(folder.glob("*.json"))))
+    return {record.student: record for record in found}
+
+
+def _read(path: Path) -> Record | None:
     try:
-        stored = json.loads((folder / f"{file_name(student)}.json").read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
         stored["verdicts"] = {check: Verdict(**verdict) for check, verdict in stored["verdicts"].items()}
         return Record(**stored)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -122,7 +133,11 @@ def write_record(folder: Path, record: Record) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Make ``text`` the content of a file, whole or not at all; one that says the same already is left untouched."""
-    content = text.encode("utf-8", "replace")
+    write_bytes(path, text.encode("utf-8", "replace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """As ``write_text``, for what is no text."""
     if not path.is_file() or path.read_bytes() != content:
         with atomic_write(path) as unfinished:
             unfinished.write_bytes(content)

@@ -71,7 +71,7 @@ def test_what_no_notebook_is_says_so_and_is_not_tried_again(tmp_path, calls):
     with ThreadPoolExecutor(1) as executor:
         grade_all([job], executor, progress=False)
     record = read_record(tmp_path / "results", "ann")
-    assert record.state == "unreadable" and "hand in" in record.notes[0] and not calls
+    assert record.state == "unreadable" and "Hand in" in record.notes[0] and not calls
     assert to_grade(record, job.about, job.prints) == []
 
 

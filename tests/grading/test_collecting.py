@@ -7,10 +7,10 @@ import zipfile
 
 import pytest
 from fakes import hand_in, notebook
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from attnprune_edu.grading import collecting
-from attnprune_edu.grading.collecting import Source, collect
+from attnprune_edu.grading.collecting import Source, collect, moodle_folder, moodle_number
 from attnprune_edu.grading.roster import Roster, Student
 
 ROSTER = Roster(
@@ -65,10 +65,40 @@ def test_every_layout_gives_one_notebook_a_student(tmp_path, layout, as_zip):
         assert as_zip or len(collection.files) == len({re.sub(r"\.git/.*", ".git", name) for name in names})
 
 
-def test_moodle_goes_by_name_where_the_list_has_no_numbers_and_by_number_without_a_list(tmp_path):
+def test_moodle_goes_by_name_where_the_list_has_no_numbers(tmp_path):
     place = lay_out(tmp_path, LAYOUTS["moodle"][0], as_zip=True)
     assert list(collect([place], NAMES_ONLY, "02").chosen) == ["ann", "bob"]
-    assert list(collect([place], NONE, "02").chosen) == ["71", "72"]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_moodles_participants_who_are_on_no_roster_are_refused_and_without_anybody_nothing_begins(tmp_path, flat):
+    strangers = [
+        name.replace("_71_", "_73_").replace("Ann Lee", "Ada S") for name in LAYOUTS["moodle, flat" if flat else "moodle"][0]
+    ]
+    place = lay_out(tmp_path, strangers, as_zip=True)
+    collection = accounted(collect([place], ROSTER, "02"))
+    assert list(collection.chosen) == ["bob"] and not collection.without
+    assert [file.became for file in collection.strangers] == [
+        "refused: Moodle's participant 73, Ada S, fits no line of the roster"
+    ]
+    for roster in (NONE, Roster([Student("ann"), Student("73")])):
+        with pytest.raises(
+            ValueError, match=r"none of them is on the roster .*73, Ada S.* column participant.*or the column name"
+        ):
+            collect([place], roster, "02")
+
+
+@pytest.mark.parametrize(
+    ("shown", "folder", "number"),
+    [
+        ("in.zip/Ann Lee_71_assignsubmission_file_/x.ipynb", "Ann Lee_71_assignsubmission_file_", "71"),
+        ("in.zip/Ann Lee_71_assignsubmission_file/x.ipynb", "Ann Lee_71_assignsubmission_file", "71"),
+        (r"in\Ann Lee_71_assignsubmission_file_x.ipynb", "Ann Lee_71_assignsubmission_file_", "71"),
+        ("in/ann/x.ipynb", "", ""),
+    ],
+)
+def test_what_moodle_named_a_folder_is_known_again(shown, folder, number):
+    assert (moodle_folder(shown), moodle_number(shown)) == (folder, number)
 
 
 @pytest.mark.parametrize("as_zip", [False, True])
@@ -89,6 +119,7 @@ def test_a_zip_of_files_in_one_folder_is_flat(tmp_path):
         [
             "Ann Lee_71_assignsubmission_file_/x.ipynb",
             "Eve_9_assignsubmission_file_/Bob Ray_72_assignsubmission_file_/x.ipynb",
+            "eve.ipynb",
         ],
         ["ann/x.ipynb", "eve/../bob/x.ipynb"],
     ],
@@ -192,6 +223,10 @@ NAME = st.sampled_from(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=st.lists(st.tuples(st.lists(PART, max_size=3), NAME), max_size=8), listed=st.booleans())
 def test_whatever_is_in_a_zip_is_accounted_for(tmp_path, files, listed):
+    if listed:
+        files.append((["Ann Lee_71_assignsubmission_file_"], "x.ipynb"))
+    else:
+        assume(not any(moodle_folder("/".join(folders)) for folders, _ in files))  # with no roster, Moodle's are refused
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         for folders, name in files:
             archive.writestr(zipfile.ZipInfo("/".join([*folders, name])), notebook("x"))

@@ -78,7 +78,7 @@ def test_code_cells_are_found_in_whatever_can_be_read(content, cells, note):
 def test_what_is_no_notebook_says_what_to_do(content, says):
     with pytest.raises(Unreadable) as problem:
         read_notebook(content)
-    assert says in str(problem.value) and "hand in" in str(problem.value)
+    assert says in str(problem.value) and "hand in" in str(problem.value).lower()
 
 
 def test_thousands_of_damaged_cells_are_one_note():

@@ -107,12 +107,13 @@ def a_file(student, became="graded", late=0.0):
 
 def a_record(student, state=GRADED, sandbox="yes", **more):
     verdicts = {CHECKS[0]: right("yes."), CHECKS[1]: wrong("no.", 1 / 3), CHECKS[2]: NOT_TRIED} if state == GRADED else {}
-    return Record(student, "x", state, {"file": student, "sandbox": sandbox}, verdicts=verdicts, **more)
+    shown = more.pop("shown", "x")
+    return Record(student, shown, state, {"file": student, "sandbox": sandbox}, verdicts=verdicts, **more)
 
 
 def marks(tmp_path):
     """A mark of every kind, and the folder with the tables of them."""
-    roster = Roster([Student(name, f"={name}", f"{name}@x", str(place)) for place, name in enumerate("abcdefg")])
+    roster = Roster([Student(name, f"={name}", f"{name}@x", str(place)) for place, name in enumerate("abcdefgi")])
     late = {"a": -1.0, "b": 2 * 3600 + 5 * 60, "h": 86400.0 + 1}
     files = [a_file(name, late=late.get(name, 0.0)) for name in "abcefh"]
     files += [a_file("a", "superseded by in/a.ipynb"), a_file("", "passed over: it is no notebook (.ipynb)")]
@@ -122,7 +123,8 @@ def marks(tmp_path):
         "b": a_record("b", sandbox="no", declared="a", faults={"1": "ended the process", CHECKS[2]: "ended the process"}),
         "c": a_record("c", UNREADABLE, notes=["the file is empty."]),
         "e": a_record("e", FAILED, notes=["grader failed: x"]),
-        "h": a_record("h"),
+        "h": a_record("h", errors=[[4, "OSError: too large"], *([number, "NameError: x"] for number in range(6, 11))]),
+        "j": a_record("j", time=DEADLINE.timestamp() + 60, shown="in/Kit_77_assignsubmission_file_/x.ipynb"),
         "f": Record("f", "x", GRADED, {"file": "another file", "sandbox": "yes"}),
     }
     overrides = {("d", CHECKS[0]): Override(1.0, "ill"), ("a", CHECKS[1]): Override(2.0, "@said")}
@@ -133,7 +135,7 @@ def marks(tmp_path):
 
 def test_everybody_has_a_line_that_says_what_is_known(tmp_path):
     found = {mark.student.id: mark for mark in marks(tmp_path)}
-    assert list(found) == list("abcdefgh")
+    assert list(found) == list("abcdefgihj")
     states = [
         "graded",
         "graded",
@@ -142,17 +144,25 @@ def test_everybody_has_a_line_that_says_what_is_known(tmp_path):
         "grader failed",
         "not graded yet",
         "unreadable",
+        "nothing handed in",
+        "graded",
         "graded",
     ]
     assert [mark.state for mark in found.values()] == states
-    assert [mark.total for mark in found.values()] == [3.0, 1.67, 0.0, 1.0, None, None, 0.0, 1.67]
-    notes = {name: "; ".join(mark.notes) for name, mark in found.items()}
+    assert [mark.total for mark in found.values()] == [3.0, 1.67, 0.0, 1.0, None, None, 0.0, 0.0, 1.67, 1.67]
+    assert found["d"].grade == 1.0 and found["i"].grade is None, (
+        "who handed in nothing has no grade, but by the teacher's hand"
+    )
+    assert [name for name, mark in found.items() if mark.kept] == ["j"]
+    notes = {name: "; ".join(mark.remarks) for name, mark in found.items()}
     assert "2 notebooks handed in" in notes["a"] and "conflicts" in notes["a"] and "names the id" not in notes["a"]
-    assert f"{CHECKS[1]}: 2 points by the teacher: @said" in notes["a"] and "late" not in notes["a"]
+    assert "Exercise 2: 2 of 2 points, given by the teacher: @said" in notes["a"] and "late" not in notes["a"]
     assert "late by 2 h 5 min" in notes["b"] and "without a sandbox" in notes["b"] and "names the id 'a'" in notes["b"]
-    assert "code cell 2 ended the process" in notes["b"] and f"{CHECKS[2]} ended the process" in notes["b"]
+    assert "code cell 2 stopped: it ended the process; Exercise 3: calling the answer ended the process" in notes["b"]
+    assert "code cell 5 stopped: OSError: too large" in notes["h"] and notes["h"].endswith("; 1 more code cell stopped")
     assert "the file is empty" in notes["c"] and "refused: it is a zip" in notes["g"]
     assert "not on the roster" in notes["h"] and "late by 1 d 1 min" in notes["h"]
+    assert notes["j"] == "from an earlier run: no file among those given now; late by 1 min; not on the roster"
     assert not any("roster" in notes[name] for name in "abcdefg")
 
 
@@ -167,12 +177,19 @@ def test_the_tables_hold_it_in_the_columns_of_each_system(tmp_path):
     assert (
         moodle[1]["Identifier"] == "Participant 1" and moodle[1]["Email address"] == "b@x" and moodle[1]["Grade"] == "1.67"
     )
+    said = {line["ID number"]: line["Feedback comments"] for line in moodle}
+    assert said["a"] == "Exercise 1: 1 of 1; Exercise 2: 2 of 2 (given by the teacher); Exercise 3: not tried"
+    assert said["b"].startswith("Exercise 1: 1 of 1; Exercise 2: 0.67 of 2") and said["c"] == "the file is empty."
+    assert said["i"] == moodle[7]["Grade"] == "" and moodle[9]["Identifier"] == "Participant 77"
     canvas = table(tmp_path / "canvas.csv")
     assert canvas[0]["Student"] == "Points Possible" and canvas[0]["Coursework on lesson 02"] == "9"
+    assert canvas[8]["SIS Login ID"] == "i" and canvas[8]["Coursework on lesson 02"] == ""
     assert canvas[2]["SIS Login ID"] == "b" and canvas[2]["Coursework on lesson 02"] == "1.67"
     ledger = table(tmp_path / "ledger.csv")
     became = {(line["file"], line["student"]): line["what became of it"] for line in ledger}
-    assert len(ledger) == 9 and became["in/c.ipynb", "c"] == "unreadable" and became["", "d"] == "nothing handed in"
+    kept = became["in/Kit_77_assignsubmission_file_/x.ipynb", "j"]
+    assert kept == "graded, from an earlier run: no file among those given now"
+    assert len(ledger) == 11 and became["in/c.ipynb", "c"] == "unreadable" and became["", "d"] == "nothing handed in"
     assert became["in/e.ipynb", "e"] == "grader failed" and ledger[6]["what became of it"].startswith("superseded")
 
 
