@@ -18,7 +18,7 @@ assignment:
 	@$(PYTHON) course.py assignment $(LESSON) $(OPTIONS)
 
 grade:
-	@$(PYTHON) course.py grade $(LESSON) $(if $(SUBMISSIONS),"$(SUBMISSIONS)") $(if $(ROSTER),--roster "$(ROSTER)") $(OPTIONS)
+	@$(PYTHON) course.py grade $(LESSON) $(SUBMISSIONS) $(if $(ROSTER),--roster "$(ROSTER)") $(OPTIONS)
 
 nbgrader:
 	@$(PYTHON) course.py nbgrader $(LESSON) $(if $(COURSE),--course "$(COURSE)") $(OPTIONS)

@@ -32,7 +32,11 @@ def test_every_step_has_its_target():
         ("mutants", {"ONLY": "a.py", "SAMPLE": 0}, "--sample=0 a.py"),
         ("assignment", {"LESSON": "02 03", "OPTIONS": "--no-hints"}, "02 03 --no-hints"),
         ("nbgrader", {"LESSON": "02", "COURSE": "my course"}, '02 --course "my course"'),
-        ("grade", {"LESSON": "02", "SUBMISSIONS": "my in", "ROSTER": "r.csv"}, '02 "my in" --roster "r.csv"'),
+        (
+            "grade",
+            {"LESSON": "02", "SUBMISSIONS": 'a.zip "my in"', "ROSTER": "my r.csv"},
+            '02 a.zip "my in" --roster "my r.csv"',
+        ),
     ],
 )
 def test_variables_become_options(target, variables, arguments):

@@ -19,7 +19,7 @@ from fakes import answers_at_once, hand_in
 from attnprune_edu import cli
 from attnprune_edu.checks.verdict import NOT_TRIED, right, wrong
 from attnprune_edu.coursework import LESSONS, exercises_of, stream
-from attnprune_edu.grading import command
+from attnprune_edu.grading import command, summary
 from attnprune_edu.grading.command import grade_course, read_key
 from attnprune_edu.grading.feedback import page, typeset
 from attnprune_edu.grading.lesson_text import lesson_values
@@ -38,7 +38,14 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> $\\href{javascript
 
 
 @pytest.fixture
-def handed_in(tmp_path, monkeypatch):
+def handed_in(with_picture, monkeypatch):
+    """As ``with_picture``, but the summary's picture, which takes longer than all the rest, is none."""
+    monkeypatch.setattr(summary, "_picture", lambda _: "<svg/>")
+    return with_picture
+
+
+@pytest.fixture
+def with_picture(tmp_path, monkeypatch):
     """A folder with a course's submissions, in which the command is at work."""
     monkeypatch.chdir(tmp_path)
     fakes.CALLS.clear()
@@ -177,7 +184,8 @@ def succeeds(*arguments, **options):
     return answers_at_once(arguments[0], ["x"], *arguments[2:], **options)
 
 
-def test_the_summary_knows_misconceptions_copies_and_borrowed_answers(handed_in):
+def test_the_summary_knows_misconceptions_copies_and_borrowed_answers(with_picture):
+    handed_in = with_picture
     borrowed = float(solution_of("02", EXERCISES[0], "ann").partition("=")[2])
     hand_in(handed_in / "in" / "dan" / "x.ipynb", f"score_by_hand: wrong no.\nscore_by_hand is {borrowed}\ndeclared ann<b>")
     hand_in(handed_in / "in" / "eve" / "02_x.ipynb", WRONG.format("1e-3"))
