@@ -97,7 +97,7 @@ def grade_course(
     write_summary(out / "summary.html", lesson, summary, marks)
     already = len(collection.chosen) - len(waiting)
     print(f"{len(waiting)} submissions graded now, {already} left as they were. Results: {out}")
-    by_hand = f"{len(decided)} results by hand, from {by_hand}" if decided else ""
+    by_hand = f"points by hand: {len(decided)}, from {by_hand}" if decided else ""
     for line in filter(None, [_beside(marks, collection), str(settings), by_hand]):
         print(line)
     print("\n".join(summary.lines()).encode("utf-8", "replace").decode())

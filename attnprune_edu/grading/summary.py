@@ -171,24 +171,28 @@ class _Table:
 
 def _tables(summary: Summary, marks: Sequence[Mark]) -> list[_Table]:
     who = {mark.student.id: _named(mark) for mark in marks}
-    points = {mark.student.id: Markup("{} ({:g} points)").format(_named(mark), mark.total or 0) for mark in marks}
-    names, several = summary.exercises, Markup(", ").join
+    points = {mark.student.id: Markup("{} ({:g} of {})").format(_named(mark), mark.total or 0, summary.of) for mark in marks}
+    numbers = {check: name.split()[-1] for check, name in summary.exercises.items()}
+    several = Markup(", ").join
     return [
         _Table(
             "How the exercises ended",
             "Of those graded.",
             ["Exercise", *OUTCOMES],
-            [(f"{names[check]}, {check}", *(ended[kind] for kind in OUTCOMES)) for check, ended in summary.outcomes.items()],
+            [
+                (f"{numbers[check]}, {check}", *(ended[kind] for kind in OUTCOMES))
+                for check, ended in summary.outcomes.items()
+            ],
         ),
         _Table(
             "What went wrong, and how often",
             "Each sentence is what the check said to one of them; to the others it said the same with other numbers.",
             ["Exercise", "Students", "What the check said"],
-            [(names[check], count, message) for check, count, message in summary.misconceptions],
+            [(numbers[check], count, message) for check, count, message in summary.misconceptions],
         ),
         _Table(
             "Equal notebooks",
-            "All code cells are equal, comments and ids aside. Whose numbers they are, the points tell.",
+            "All code cells are equal, comments and ids aside. Whose the answers are, the points may tell.",
             ["Students"],
             [(several(points[student] for student in students),) for students in summary.identical],
         ),
@@ -196,7 +200,7 @@ def _tables(summary: Summary, marks: Sequence[Mark]) -> list[_Table]:
             "Wrong answers that are right for others",
             f"It may be chance: an answer that fits more than {BY_CHANCE} others is not listed.",
             ["Student", "Exercise", "Right for"],
-            [(who[student], names[check], several(map(who.get, fits))) for student, check, fits in summary.borrowed],
+            [(who[student], numbers[check], several(map(who.get, fits))) for student, check, fits in summary.borrowed],
         ),
         _Table(
             "Another id in the notebook",

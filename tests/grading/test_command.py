@@ -158,7 +158,7 @@ def test_a_new_file_is_graded_and_an_override_survives_it(handed_in, capsys):
     by_hand.write_text("student,exercise,points,reason\nbob,1,0.5,said it aloud\ncleo,2,1,told me\n")
     capsys.readouterr()
     grade()
-    assert marks(handed_in)["bob"]["total"] == "3.5" and "2 results by hand, from" in capsys.readouterr().out
+    assert marks(handed_in)["bob"]["total"] == "3.5" and "points by hand: 2, from" in capsys.readouterr().out
     hand_in(handed_in / "in" / "bob" / "03_later.ipynb", RIGHT)
     os.utime(hand_in(handed_in / "in" / "bob" / "x.ipynb", RIGHT), (2e9, 2e9))
     fakes.CALLS.clear()
@@ -194,11 +194,11 @@ def test_the_summary_knows_misconceptions_copies_and_borrowed_answers(with_pictu
     grade()
     text = (handed_in / "graded/02/summary.html").read_text(encoding="utf-8")
     rows = [re.sub(r"</?t[dr][^>]*>", "|", row) for row in re.findall(r'<tr role="row"><td.*</tr>', text)]
-    assert "||Exercise 1, score_by_hand||1||0||3||2||" in rows and "||Exercise 1||2||it is 1.5, not 1e-3.||" in rows
+    assert "||1, score_by_hand||1||0||3||2||" in rows and "||1||2||it is 1.5, not 1e-3.||" in rows
     bob, eve, dan, ann = (f'<a href="feedback/{name}.html">{name}</a>' for name in ("bob", "eve", "dan", "ann"))
-    assert f"||{bob} Bob (3 points), {eve} (3 points)||" in rows
+    assert f"||{bob} Bob (3 of 9), {eve} (3 of 9)||" in rows
     assert not any("blank" in row for row in rows), "what nobody touched is no copy"
-    assert f"||{dan} Dan||Exercise 1||{ann} Ann||" in rows and f"||{dan} Dan||ann&lt;b&gt;||" in rows
+    assert f"||{dan} Dan||1||{ann} Ann||" in rows and f"||{dan} Dan||ann&lt;b&gt;||" in rows
     assert any(re.match(r"\|\|<a.*>cleo</a> Cleo\|\|unreadable\|\|the file is no notebook", row) for row in rows)
     pictures = re.findall(r'(?:src|srcset)="data:image/svg\+xml;base64,([^"]+)"', text)
     assert len(set(pictures)) == 2 and all(b"partly right" in base64.b64decode(picture) for picture in pictures)
