@@ -161,19 +161,23 @@ def loss_curves(
 
     Returns a row for each measurement with ``name`` (of a group: its first layer), ``level``, ``kept`` (channels; for a
     block 0), ``of`` and ``loss``: by how much the mean cross-entropy of the first ``num_images`` validation images is above
-    that of ``model``. ``shares`` (0–1): of the channels that stay. ``repaired``: after ``repair`` on 500 training images;
-    without it the curves often point the wrong way, because they count what comes back for free.
+    that of ``model``. ``levels``: groups of channels ("filters"), blocks ("layers"), or both. ``shares`` (0–1): of the
+    channels that stay. ``repaired``: after ``repair`` on 500 training images; without it the curves often point the wrong
+    way, because they count what comes back for free. Raises ValueError for unknown levels, or shares that are not between
+    0 and 1.
     """
-    levels, shares = set(levels), sorted(shares, reverse=True)
-    if unknown := levels - set(LEVELS):
-        raise ValueError(f"levels must be some of {LEVELS}, got {sorted(unknown)}")
+    levels, shares = {levels} if isinstance(levels, str) else set(levels), sorted(shares, reverse=True)
+    if not levels & set(LEVELS[:2]) or levels - set(LEVELS):
+        raise ValueError(f"levels must be 'layers', 'filters' or both, got {sorted(levels)}")
     if not shares or not all(0 < share < 1 for share in shares):
         raise ValueError(f"shares must hold numbers between 0 and 1, got {shares}")
     blocks = removable_blocks(model, data.example_inputs) if "layers" in levels else []
     dense = dense_choice(model, data, blocks)
     scores, before = scores_of(model, data, criterion, seed), loss_on_validation(model, data, num_images)
     widths = {name: sorted({max(1, round(share * size)) for share in shares} - {size}) for name, size in dense.items()}
-    cuts = [(name, kept) for name in dense for kept in ([0] if name in blocks else reversed(widths[name]))]
+    if "filters" not in levels:
+        widths.clear()
+    cuts = [(name, kept) for name in dense for kept in ([0] if name in blocks else reversed(widths.get(name, [])))]
     rows = []
     for name, kept in tqdm(cuts, unit="network", disable=not progress):
         network = smaller(model, data, scores, dense | {name: kept}, repairing=QUICK if repaired else None, seed=seed)

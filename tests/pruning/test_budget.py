@@ -140,6 +140,18 @@ def test_curves_say_what_is_lost_plainly_and_after_repair(imperfect, uneven_data
     assert repaired.loss.sum() < plain.loss.sum()
 
 
+def test_curves_of_blocks_alone_leave_the_channels_alone(uneven_data):
+    model = resnet()
+    curves = ap.loss_curves(model, uneven_data, levels="layers", repaired=False, num_images=10, progress=False)
+    blocks = ap.removable_blocks(model, uneven_data.example_inputs)
+    assert list(curves.name) == blocks and set(curves.kept) == {0}
+    plan = ap.allocate(model, uneven_data, 0.8, levels="layers", curves=curves, num_images=50)
+    filters = plan.kept[plan.kept.level == "filters"]
+    assert plan.removed_blocks and ((filters.kept == filters.of) | (filters.kept == 0)).all()
+    with pytest.raises(ValueError, match="levels must be 'layers', 'filters' or both, got \\['weights'\\]"):
+        ap.loss_curves(model, uneven_data, levels="weights")
+
+
 def test_the_largest_weights_stay_in_units_of_their_layer():
     model = ap.ArticleNet((2, 3), 4, image_size=16)
     with torch.no_grad():
