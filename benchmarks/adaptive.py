@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from recovery import append, dense_network, has
 from torch import nn
 
@@ -92,6 +93,10 @@ METHODS = {
 }
 
 
+# Six at most can be told apart in a figure.
+SHOWN = [name for name in METHODS if name.endswith("repaired")] + ["from scratch"]
+
+
 def report(table: pd.DataFrame) -> None:
     """Print the means, and by how much each method is ahead of the one to beat."""
     for (epochs, images), rows in table.groupby(["epochs", "images"]):
@@ -106,17 +111,14 @@ def report(table: pd.DataFrame) -> None:
             if method in set(rows.method) - {"one shot, repaired"}:
                 ahead = 100 * ap.paired_difference(rows, method, "one shot, repaired", by="method")
                 print(f"{method} is ahead of one shot, repaired by (points)\n{ahead.drop(columns='runs').round(2)}")
-    most = table[(table.epochs == table.epochs.max()) & (table.method != "running gates, silent learn")]
-    shown = [name for name in METHODS if name in set(most.method)][:6]
-    figure = ap.plots.plot_spread(
-        most[most.method.isin(shown)],
-        "pruning_ratio",
-        "accuracy",
-        "method",
-        x_label="pruning ratio",
-        y_label="test accuracy",
-        percent="xy",
-    )
+    longest = table[table.epochs == table.epochs.max()]
+    ratios = sorted(longest.pruning_ratio.unique())
+    figure = Figure(figsize=(5 * len(ratios), 3.6), layout="constrained")
+    for axis, ratio in zip(figure.subplots(1, len(ratios), squeeze=False)[0], ratios, strict=True):
+        rows = longest[(longest.pruning_ratio == ratio) & longest.method.isin(list(SHOWN))]
+        by = {"method": pd.Categorical(rows.method, SHOWN)}
+        label = f"test accuracy, {ratio:.0%} pruned, {longest.epochs.max()} epochs"
+        ap.plots.plot_ranges(rows.assign(**by), "accuracy", "method", y_label=label, axis=axis)
     PICTURE.write_bytes(ap.plots.png(figure))
 
 

@@ -57,3 +57,12 @@ def test_half_macs_has_one_network_with_half_of_the_multiplications():
     assert table.macs.between(0.48 * full, 0.5 * full).all()
     assert (table.pruned_accuracy < table.repaired_accuracy).all() and (table.repaired_accuracy < table.accuracy).all()
     assert (table.accuracy < table.before).all() and table.before.between(0.89, 0.9).all()
+
+
+def test_adaptive_gives_all_methods_the_same_budget_and_the_same_widths():
+    table = ap.load_results("adaptive")
+    assert not table.duplicated(["method", "pruning_ratio", "seed", "epochs"]).any()
+    assert set(table.epochs) == {4, 16} and table.images.nunique() == 1 and table.accuracy.between(0.3, 0.8).all()
+    assert (table.groupby("pruning_ratio").params.nunique() == 1).all()
+    compared = table[table.method.isin(["one shot, repaired", "running gates, repaired", "L1 gates, repaired"])]
+    assert (compared.groupby(["epochs", "method"]).seed.nunique() >= 2).all() and compared.epochs.nunique() == 2
