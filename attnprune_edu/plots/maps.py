@@ -18,9 +18,10 @@ def plot_attention_maps(images: Tensor, maps: Mapping[str, Tensor], titles: Sequ
     """Draw ``images`` and, for each of ``maps``, all of them again in grey with their maps laid over them.
 
     ``images``: uint8 (N, 1 or 3, height, width). ``maps``: {name: (N, any height, any width)}, 0–1, as ``attention_maps``
-    returns them, such as one for a network before and one after pruning; they are brought to the images' size. Dark is
-    little attention, bright is much, in colours that keep their order in grey and for the colour-blind. ``titles``: one for
-    each image. Several images stand side by side, a row for each name; a single one is larger, with its maps beside it.
+    returns them, such as one for a network before and one after pruning. They are stretched to the images' size, which moves
+    places a little where layers without padding have no outputs for the margin. Dark is little attention, bright is much, in
+    colours that keep their order in grey and for the colour-blind. ``titles``: one for each image. Several images stand side
+    by side, a row for each name; a single one is larger, with its maps beside it.
 
     Raises ValueError unless there are images and maps, and they fit.
     """
