@@ -113,7 +113,7 @@ def _beside(marks: Sequence[Mark], collection: Collection) -> str:
     said = [f"{kept} kept from an earlier run: no file of theirs among those given now"] if kept else []
     if collection.strangers:
         said.append(
-            f"{len(collection.strangers)} files refused: Moodle's participants who are not on the roster (ledger.csv)"
+            f"refused, as no line of the roster fits: {len(collection.strangers)} of Moodle's (ledger.csv names them)"
         )
     return "; ".join(said)
 

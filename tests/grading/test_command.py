@@ -141,12 +141,14 @@ def test_a_deadline_and_pages_without_solutions_are_remembered_until_they_are_ta
         grade()
 
 
-def test_moodle_gets_a_zip_of_pages_under_its_own_names(handed_in):
+def test_moodle_gets_a_zip_of_pages_under_its_own_names(handed_in, capsys):
     grade()
     packed = handed_in / "graded" / "02" / "moodle_feedback.zip"
     assert not packed.exists()
     hand_in(handed_in / "moodle" / "Dan_4_assignsubmission_file_" / "x.ipynb", RIGHT)
+    hand_in(handed_in / "moodle" / "Zoe_5_assignsubmission_file_" / "x.ipynb", RIGHT)
     grade(submissions=["in", "moodle"])
+    assert "refused, as no line of the roster fits: 1 of Moodle's" in capsys.readouterr().out
     with zipfile.ZipFile(packed) as archive:
         assert archive.namelist() == ["Dan_4_assignsubmission_file_/feedback_02.html"]
         page = archive.read(archive.namelist()[0])
