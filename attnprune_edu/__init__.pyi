@@ -73,6 +73,10 @@ from .pruning.schedules import (
     prune_in_stages as prune_in_stages,
     ratio_schedule as ratio_schedule,
 )
+from .pruning.single_weights import (
+    keep_largest as keep_largest,
+    sparse_bytes as sparse_bytes,
+)
 from .pruning.thresholds import (
     keep_by_ratio as keep_by_ratio,
     threshold_as_printed as threshold_as_printed,

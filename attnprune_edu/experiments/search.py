@@ -13,7 +13,7 @@ import pandas as pd
 from torch import nn
 
 from ..data.images import ImageData
-from ..pruning.budget import QUICK, loss_on_validation, scores_of, smaller
+from ..pruning.budget import QUICK, loss_on_validation, scores_of, smaller, topped_up
 from ..pruning.costs import cost_terms, dense_choice
 from ..pruning.importance import Criterion
 from ..pruning.knapsack import Term, total_cost
@@ -145,7 +145,10 @@ class _Question:
         return self.budget * total_cost(self.terms, self.dense)
 
     def widths(self, weights: dict[str, float]) -> dict[str, int]:
-        """Channels in proportion to the ``weights`` {group: 0–1} of each group's, as many as the budget allows."""
+        """Channels in proportion to the ``weights`` {group: 0–1} of each group's, as many as the budget allows.
+
+        What whole numbers leave of the budget goes to the groups with the smallest shares.
+        """
 
         def at(scale):
             return {name: min(size, max(1, int(scale * weights[name] * size))) for name, size in self.dense.items()}
@@ -159,7 +162,7 @@ class _Question:
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             low, high = (middle, high) if total_cost(self.terms, at(middle)) <= self.limit else (low, middle)
-        return at(low)
+        return topped_up(at(low), {}, self.dense, self.terms, self.limit)
 
     def objective(self, trial) -> float:
         """The loss of one trial; pruned if a quick repair leaves it worse than most."""

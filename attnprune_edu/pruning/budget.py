@@ -275,7 +275,7 @@ def _filled(chosen: dict[str, int], losses: dict, dense: dict[str, int], terms: 
     Where much is left after that, because no channel fits any more, one group may get another channel for some of a second
     group's, if that promises a smaller loss.
     """
-    first = _topped_up(chosen, losses, dense, terms, limit)
+    first = topped_up(chosen, losses, dense, terms, limit)
     found = [first]
     if losses and total_cost(terms, first) < (1 - SLACK) * limit:
         groups = [name for name, value in first.items() if value and losses[name] is not None and dense[name] > 1]
@@ -284,11 +284,11 @@ def _filled(chosen: dict[str, int], losses: dict, dense: dict[str, int], terms: 
             while total_cost(terms, other) > limit and other[down] > losses[down].x[0]:
                 other[down] -= 1
             if total_cost(terms, other) <= limit:
-                found.append(_topped_up(other, losses, dense, terms, limit))
+                found.append(topped_up(other, losses, dense, terms, limit))
     return min(found, key=lambda one: sum(float(curve(one[name])) for name, curve in losses.items() if curve is not None))
 
 
-def _topped_up(
+def topped_up(
     chosen: dict[str, int], losses: dict, dense: dict[str, int], terms: list[Term], limit: float
 ) -> dict[str, int]:
     """One channel after the other, as long as one fits: where it gains most for what it costs.
