@@ -152,19 +152,25 @@ def by_nbgrader(lesson: str, folder: Path) -> None:
     assignment = f"lesson_{lesson}"
     subprocess.run([*nbgrader, "generate_assignment", assignment], cwd=course, check=True, capture_output=True)
     released = next((course / "release").rglob("*.ipynb"))
-    source = nbformat.read(next((course / "source").rglob("*.ipynb")), as_version=4)
-    code = {cell.id: cell.source for cell in source.cells}
-    kinds = [("solved", 9)] * 60 + [("blank", 0)] * 20 + [(f"cell: {name}", 9) for name in HARMLESS] + [("doubled cells", 9)]
+    exercises, whole = exercises_of(lesson), sum(one.points for one in exercises_of(lesson))
+    kinds = (
+        [("solved", whole)] * 20
+        + [("blank", 0)] * 8
+        + [(f"cell: {name}", whole) for name in HARMLESS]
+        + [("doubled cells", whole)]
+    )
     for number, (kind, _) in enumerate(kinds):
+        student = f"n{number:03d}"
         notebook = nbformat.read(released, as_version=4)
+        answers = {f"{one.check.replace('_', '-')}-answer": solution_of(lesson, one, student) for one in exercises}
+        answers = ({} if kind == "blank" else answers) | {"student-id": f'STUDENT = "{student}"'}
         for cell in notebook.cells:
-            if cell.metadata.nbgrader.get("solution") and kind != "blank":
-                cell.source = code[cell.id]
+            cell.source += f"\n{answers.get(cell.metadata.nbgrader.grade_id, '')}"
         if kind.startswith("cell: "):
             notebook.cells.insert(2, nbformat.v4.new_code_cell(HOSTILE_CELLS[kind.removeprefix("cell: ")][0]))
         if kind == "doubled cells":
             notebook.cells += notebook.cells[3:]
-        path = course / "submitted" / f"n{number:03d}" / assignment / released.name
+        path = course / "submitted" / student / assignment / released.name
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(notebook), encoding="utf-8")
     start = time.perf_counter()
