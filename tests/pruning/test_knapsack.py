@@ -57,6 +57,14 @@ def test_of_equally_good_answers_the_cheaper_one_is_returned():
 
 
 @pytest.mark.parametrize("method", [knapsack, greedy])
+def test_what_costs_just_as_much_as_the_budget_fits(method):
+    losses, terms = puzzle(1)
+    falling = {name: {width: 1 / width for width in options} for name, options in losses.items()}
+    everything = {name: max(options) for name, options in losses.items()}
+    assert method(falling, terms, total_cost(terms, everything)) == everything
+
+
+@pytest.mark.parametrize("method", [knapsack, greedy])
 def test_a_budget_below_the_smallest_options_is_refused(method):
     losses, terms = puzzle(0)
     least = min(cost for _, cost in every_answer(losses, terms))
