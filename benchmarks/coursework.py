@@ -3,8 +3,9 @@
     python benchmarks/coursework.py [--lesson 02] [--jobs 2] [--nbgrader] [--folder FOLDER]
 
 40 are solved in part, 20 are blank; 15 hold the lesson's own answers, 15 a neighbour's, 10 wrong numbers; each hostile cell
-and function of the tests comes once, 7 are damaged files; all others are solved. The table says for each kind how many got the
-marks they deserve, and what they cost. With ``--nbgrader``, nbgrader's own autograder gets those of the same kinds that do no harm without a sandbox.
+and function of the tests comes once, 7 are damaged files; all others are solved. The table says for each kind how many got
+the marks they deserve, and what they cost. With ``--nbgrader``, nbgrader's own autograder gets those of the same kinds that
+do no harm without a sandbox.
 """
 
 import argparse
