@@ -77,11 +77,13 @@ def zoo() -> None:
 
 
 @step
-def nbgrader_test() -> None:
-    """try releases, marks and feedback in nbgrader itself, which is installed for it"""
+def extras() -> None:
+    """install nbgrader, Optuna and TensorBoard, which only some people need, and run their tests"""
     prepare()
-    install_extra("nbgrader")
-    python("-m", "pytest", "-q", "tests/grading/test_nbgrader.py", OMP_NUM_THREADS="1")
+    for package in ("nbgrader", "optuna", "tensorboard"):
+        install_extra(package)
+    tests = ("grading/test_nbgrader.py", "experiments/test_search.py", "networks/test_tensorboard.py")
+    python("-m", "pytest", "-q", *(f"tests/{name}" for name in tests), OMP_NUM_THREADS="1")
 
 
 def install_extra(name: str) -> None:

@@ -68,7 +68,7 @@ def search_ratios(
     ``sweep``; its workers share the folder, and each trial sees those that were finished when it began.
 
     Raises ValueError as ``allocate`` does, if ``trials`` is below 1, or if no trial was finished in time; and ImportError
-    without Optuna, which ``pip install attnprune-edu[search]`` brings.
+    without Optuna, which ``pip install attnprune-edu[optuna]`` brings.
     """
     _optuna()
     if trials < 1:
@@ -186,7 +186,7 @@ def _optuna():
     try:
         import optuna
     except ImportError as error:
-        raise ImportError("search_ratios needs Optuna: pip install attnprune-edu[search]") from error
+        raise ImportError("search_ratios needs Optuna: pip install attnprune-edu[optuna]") from error
     return optuna
 
 

@@ -8,7 +8,7 @@ import pytest
 import attnprune_edu as ap
 from attnprune_edu.experiments import search
 
-pytest.importorskip("optuna")
+pytest.importorskip("optuna", reason="optuna is not installed; `make extras` installs it")
 
 
 def test_a_search_stays_in_its_budget_and_goes_on_where_it_was_stopped(imperfect, uneven_data, tmp_path, monkeypatch):
@@ -70,5 +70,5 @@ def test_what_cannot_be_is_refused(arguments, words, imperfect, uneven_data):
 
 def test_without_optuna_it_says_how_to_get_it(imperfect, uneven_data, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ImportError, match=re.escape("pip install attnprune-edu[search]")):
+    with pytest.raises(ImportError, match=re.escape("pip install attnprune-edu[optuna]")):
         ap.search_ratios(imperfect(), uneven_data, 0.5)

@@ -1,4 +1,4 @@
-"""The coursework in nbgrader itself: released, autograded, shown, with marks that were made here (`make nbgrader_test`)."""
+"""The coursework in nbgrader itself: released, autograded, shown, with marks that were made here (`make extras`)."""
 
 import os
 import sqlite3
@@ -15,7 +15,7 @@ from attnprune_edu.grading import nbgrader
 from attnprune_edu.grading.lesson_text import lesson_file
 from attnprune_edu.grading.solutions import solution_of
 
-pytest.importorskip("nbgrader", reason="nbgrader is not installed; `make nbgrader_test` installs it", exc_type=ImportError)
+pytest.importorskip("nbgrader", reason="nbgrader is not installed; `make extras` installs it", exc_type=ImportError)
 
 
 @pytest.fixture(scope="module")

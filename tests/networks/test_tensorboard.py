@@ -12,7 +12,8 @@ import attnprune_edu as ap
 def read():
     """A function of a folder that returns what TensorBoard finds in it."""
     reader = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator", reason="the optional package tensorboard is not installed"
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="tensorboard is not installed; `make extras` installs it",
     )
 
     def accumulated(folder):
