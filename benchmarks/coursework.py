@@ -35,6 +35,7 @@ from attnprune_edu.grading.release import release_notebook  # noqa: E402
 from attnprune_edu.grading.solutions import solution_of  # noqa: E402
 
 EMPTIES = "a transformer that empties later cells"
+CHEAT = f"blank, with {EMPTIES}"
 
 
 def submissions(lesson: str) -> dict[str, tuple[str, bytes, float | None]]:
@@ -159,17 +160,19 @@ def by_nbgrader(lesson: str, folder: Path) -> None:
         [("solved", whole)] * 20
         + [("blank", 0)] * 8
         + [(f"cell: {name}", whole) for name in HARMLESS]
-        + [("doubled cells", whole)]
+        + [("doubled cells", whole), (CHEAT, 0)]
     )
     for number, (kind, _) in enumerate(kinds):
         student = f"n{number:03d}"
         notebook = nbformat.read(released, as_version=4)
         answers = {f"{one.check.replace('_', '-')}-answer": solution_of(lesson, one, student) for one in exercises}
-        answers = ({} if kind == "blank" else answers) | {"student-id": f'STUDENT = "{student}"'}
+        answers = ({} if kind in ("blank", CHEAT) else answers) | {"student-id": f'STUDENT = "{student}"'}
         for cell in notebook.cells:
             cell.source += f"\n{answers.get(cell.metadata.nbgrader.grade_id, '')}"
         if kind.startswith("cell: "):
             notebook.cells.insert(2, nbformat.v4.new_code_cell(HOSTILE_CELLS[kind.removeprefix("cell: ")][0]))
+        if kind == CHEAT:
+            notebook.cells.insert(2, nbformat.v4.new_code_cell(HOSTILE_CELLS[EMPTIES][0]))
         if kind == "doubled cells":
             notebook.cells += notebook.cells[3:]
         path = course / "submitted" / student / assignment / released.name
