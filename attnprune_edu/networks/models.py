@@ -101,7 +101,8 @@ class ResNet20(nn.Module):
     of the paper). 272,474 parameters, 2,752 of which are in these shortcuts.
 
     ``stage_channels``: channels between the blocks of each stage, which the additions tie together. ``block_channels``:
-    those inside each block, three numbers for each stage. Raises ValueError if the widths do not fit or one is below 1.
+    those inside each block, three numbers for each stage; 0 where a block has been taken out, which only one that keeps the
+    shape can be. Raises ValueError if the widths do not fit, or one is too small.
     """
 
     def __init__(
@@ -117,10 +118,12 @@ class ResNet20(nn.Module):
                 "stage_channels must be three numbers and block_channels three times three, got "
                 f"stage_channels={stage_channels}, block_channels={block_channels}"
             )
-        if min(*stage_channels, *(width for widths in block_channels for width in widths), in_channels, num_classes) < 1:
+        inside = [width for widths in block_channels for width in widths]
+        if min(*stage_channels, inside[3], inside[6], in_channels, num_classes) < 1 or min(inside) < 0:
             raise ValueError(
-                f"every width must be at least 1, got stage_channels={stage_channels}, block_channels={block_channels}, "
-                f"in_channels={in_channels}, num_classes={num_classes}"
+                "a block that keeps the shape may be 0, for left out; every other width must be at least 1, got "
+                f"stage_channels={stage_channels}, block_channels={block_channels}, in_channels={in_channels}, "
+                f"num_classes={num_classes}"
             )
         self.conv1 = nn.Conv2d(in_channels, stage_channels[0], kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stage_channels[0])
@@ -128,7 +131,8 @@ class ResNet20(nn.Module):
         for number, (channels, inside) in enumerate(zip(stage_channels, block_channels, strict=True), start=1):
             blocks = []
             for width in inside:
-                blocks.append(ResidualBlock(before, width, channels, stride=2 if number > 1 and not blocks else 1))
+                stride = 2 if number > 1 and not blocks else 1
+                blocks.append(ResidualBlock(before, width, channels, stride) if width else nn.Identity())
                 before = channels
             self.add_module(f"stage{number}", nn.Sequential(*blocks))
         self.fc = nn.Linear(before, num_classes)
@@ -149,8 +153,10 @@ class ResNet20(nn.Module):
         """The arguments with which the class makes such a network, read from its layers."""
         stages = (self.stage1, self.stage2, self.stage3)
         return {
-            "stage_channels": [stage[0].conv2.out_channels for stage in stages],
-            "block_channels": [[block.conv1.out_channels for block in stage] for stage in stages],
+            "stage_channels": [self.conv1.out_channels, *(stage[0].conv2.out_channels for stage in stages[1:])],
+            "block_channels": [
+                [0 if isinstance(block, nn.Identity) else block.conv1.out_channels for block in stage] for stage in stages
+            ],
             "in_channels": self.conv1.in_channels,
             "num_classes": self.fc.out_features,
         }

@@ -198,3 +198,14 @@ def test_what_cannot_be_saved_is_named(oblong, tmp_path):
     with pytest.raises(TypeError, match="model must be one of ArticleNet, ResNet20, VGG, got Linear"):
         ap.save_model(nn.Linear(2, 2), tmp_path / "net")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_residual_network_without_a_block_is_saved_loaded_and_compared(tmp_path, tiny_data):
+    torch.manual_seed(0)
+    network = ap.ResNet20(block_channels=((4, 0, 4), (8, 8, 0), (8, 0, 0)), stage_channels=(4, 8, 8), num_classes=3).eval()
+    ap.save_model(network, tmp_path / "shallow.safetensors")
+    loaded = ap.load_model(tmp_path / "shallow.safetensors").eval()
+    assert loaded.architecture == network.architecture and loaded.architecture["block_channels"][0] == [4, 0, 4]
+    assert torch.equal(loaded(tiny_data.example_inputs), network(tiny_data.example_inputs))
+    with pytest.raises(ValueError, match="may be 0, for left out"):
+        ap.ResNet20(block_channels=((16,) * 3, (0, 32, 32), (64,) * 3))
