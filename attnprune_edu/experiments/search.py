@@ -1,7 +1,6 @@
 """Search: widths found by trying, with Optuna (Akiba et al., KDD 2019, arXiv:1907.10902), to compare ``allocate`` with."""
 
 import functools
-import pickle
 import tempfile
 import time
 import warnings
@@ -17,8 +16,8 @@ from ..pruning.budget import QUICK, loss_on_validation, scores_of, smaller, topp
 from ..pruning.costs import cost_terms, dense_choice
 from ..pruning.importance import Criterion
 from ..pruning.knapsack import Term, total_cost
-from ..report.checkpoints import atomic_write
 from .fingerprint import fingerprint
+from .questions import load, store
 
 FIRST_LOOK = {"num_images": 100, "positions": 10, "rounds": 3}  # of repair, to see which trials are not worth a second one
 STARTUP = 8  # trials at random before Optuna looks at what it has seen
@@ -85,9 +84,7 @@ def search_ratios(
             for number in numbers:
                 _run(question, log, number, seconds)
         else:
-            stored = log.with_suffix(".pickle")
-            with atomic_write(stored) as unfinished:
-                unfinished.write_bytes(pickle.dumps(question))
+            stored = store(question, log.with_suffix(".pickle"))
             futures = [executor.submit(_run_stored, stored, log, number, seconds) for number in numbers]
             try:
                 for future in as_completed(futures):
@@ -214,12 +211,7 @@ def _run(question: _Question, log: Path, number: int, seconds: float | None) -> 
 
 
 def _run_stored(stored: Path, log: Path, number: int, seconds: float | None) -> None:
-    _run(_load(stored), log, number, seconds)
-
-
-@functools.lru_cache(maxsize=1)
-def _load(stored: Path) -> _Question:
-    return pickle.loads(stored.read_bytes())
+    _run(load(stored), log, number, seconds)
 
 
 def _seconds(trial) -> float:

@@ -4,7 +4,6 @@ import functools
 import inspect
 import itertools
 import json
-import pickle
 import re
 import tempfile
 import time
@@ -28,6 +27,7 @@ from ..pruning.schedules import channels_of, masked_to
 from ..report.checkpoints import atomic_write
 from ..report.evaluation import count_macs, count_params
 from .fingerprint import fingerprint
+from .questions import load, store
 
 ADAPTIVE = "adaptive"  # no criterion of `importance`, for it needs training
 Models = dict[str, nn.Module | Callable[[int], nn.Module]]
@@ -152,7 +152,7 @@ def _run_all(missing: dict[str, Cell], question: _Question, place: Path, executo
         for name, cell in missing.items():
             finished(name, functools.partial(_run, cell, question, place / f"{name}.json"))
     elif missing:
-        stored = _store(question, place)
+        stored = store(question, place / f"question-{fingerprint(list(question.fingerprints.values()))}.pickle")
         futures = {}
         try:
             for name, cell in missing.items():
@@ -209,24 +209,5 @@ def _masked(model: nn.Module, criterion: Criterion, cell: Cell, data: ImageData,
     return masked_to(model, data, cell.pruning_ratio, widths, criterion, scope=scope, seed=seed), how["epochs"]
 
 
-def _store(question: _Question, place: Path) -> Path:
-    """Write ``question`` where workers find it: once for all cells, not once for each."""
-    path = place / f"question-{fingerprint(list(question.fingerprints.values()))}.pickle"
-    try:
-        with atomic_write(path) as unfinished:
-            unfinished.write_bytes(pickle.dumps(question))
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise TypeError(
-            "with an executor, models, criteria and options must be such that pickle can write them (no lambda, no function "
-            f"defined in another): {error}"
-        ) from error
-    return path
-
-
 def _run_stored(cell: Cell, stored: Path, path: Path) -> float:
-    return _run(cell, _load(stored), path)
-
-
-@functools.lru_cache(maxsize=1)
-def _load(stored: Path) -> _Question:
-    return pickle.loads(stored.read_bytes())
+    return _run(cell, load(stored), path)

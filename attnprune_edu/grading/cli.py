@@ -111,7 +111,7 @@ def _assignment(lessons: list[str], out: Path, **options) -> int:
 
 
 def _nbgrader(lessons: list[str], course: Path, key: Path) -> int:
-    from .command import read_key
+    from .key import read_key
     from .nbgrader import write_source
 
     try:

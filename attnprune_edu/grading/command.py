@@ -2,8 +2,6 @@
 
 import dataclasses
 import datetime
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -14,6 +12,7 @@ from . import sandbox
 from .batch import Job, grade_all
 from .collecting import Collection, collect
 from .feedback import write_feedback, write_for_moodle
+from .key import read_key
 from .marks import Mark, everybody, marks_of, write_marks
 from .nbgrader import into_gradebook
 from .overrides import read_overrides
@@ -22,8 +21,6 @@ from .roster import Roster, read_roster, same_id
 from .running import run_and_judge
 from .settings import read_settings, write_settings
 from .summary import summarise, write_summary
-
-SHORTEST_KEY = 16  # bytes
 
 
 def grade_course(
@@ -116,20 +113,3 @@ def _beside(marks: Sequence[Mark], collection: Collection) -> str:
             f"refused, as no line of the roster fits: {len(collection.strangers)} of Moodle's (ledger.csv names them)"
         )
     return "; ".join(said)
-
-
-def read_key(path: str | Path) -> bytes:
-    """The secret in the file ``path``, which is made, for its owner's eyes only, where there is none.
-
-    Raises ValueError for a file that holds less than 16 bytes.
-    """
-    path = Path(path)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-        print(f"{path} is new: keep it, and keep it secret. Without it nobody can grade again with the same hidden inputs.")
-    key = path.read_bytes()
-    if len(key) < SHORTEST_KEY:
-        raise ValueError(f"key must be a file of at least {SHORTEST_KEY} bytes, and {path} has {len(key)}")
-    return key

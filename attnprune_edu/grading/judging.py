@@ -3,6 +3,7 @@
 from .. import checks
 from ..checks.verdict import Verdict, wrong
 from ..coursework import Exercise, stream
+from .key import secret_seed
 
 
 def judge(exercise: Exercise, student: str, answer, key: bytes) -> Verdict:
@@ -12,7 +13,7 @@ def judge(exercise: Exercise, student: str, answer, key: bytes) -> Verdict:
     """
     check = getattr(checks, exercise.check)
     given = exercise.given(stream(student, exercise.check))
-    seed = int(stream(student, exercise.check, key).random() * 2**53)
+    seed = secret_seed(student, exercise.check, key)
     verdict = check(answer, seed=seed, **given)
     if verdict.solved is False and check(answer, seed=seed).solved:
         if exercise.added:

@@ -4,7 +4,6 @@ nbgrader's tests run in the student's own kernel, where they can be read and rep
 (see the guide for teachers). So marks can also come from the grader of this course, and nbgrader keeps and shows them.
 """
 
-import hashlib
 import os
 import sys
 import warnings
@@ -16,6 +15,7 @@ import nbformat
 from nbformat.v4 import new_code_cell
 
 from ..coursework import Exercise, exercises_of
+from .key import secret_seed
 from .lesson_text import COURSE, lesson_file
 from .release import PLACEHOLDER, release_notebook, write_all
 from .solutions import solution_of
@@ -83,7 +83,7 @@ def _answer_cell(blank: str, solution: str, name: str):
 
 
 def _test_cell(number: int, name: str, exercise: Exercise, key: bytes):
-    seed = int.from_bytes(hashlib.sha256(key + exercise.check.encode()).digest()[:6], "big")
+    seed = secret_seed(TEACHER, exercise.check, key)
     code = (
         f"verdict = mine.check({number}, {exercise.answer})\nprint(verdict)\nassert verdict.solved\n"
         "### BEGIN HIDDEN TESTS\n"

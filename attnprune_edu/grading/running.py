@@ -26,14 +26,13 @@ class Run:
 
     ``verdicts``: {check: what it said}. ``errors``: (number of a code cell from 0, its error) for cells that stopped.
     ``faults``: {number of a cell, or a check: what it did, in words that go behind "it"}, where the process had to be
-    stopped. ``printed``: bytes. ``declared``: the id that the notebook names. ``answers``: {check: the answer} where it is
+    stopped. ``declared``: the id that the notebook names. ``answers``: {check: the answer} where it is
     a short plain value, as the sandbox sent it. ``cpu_seconds``, ``peak_bytes``: of all its processes together.
     """
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     errors: list[tuple[int, str]] = field(default_factory=list)
     faults: dict[int | str, str] = field(default_factory=dict)
-    printed: int = 0
     declared: str | None = None
     answers: dict[str, object] = field(default_factory=dict)
     seconds: float = 0.0
@@ -65,7 +64,7 @@ def run_and_judge(
             break
         with Session(replace(limits, whole=left), unsafe) as session:
             again = _run_once(session, exercises, list(cells), student, key, run)
-        run.printed, run.peak_bytes = max(run.printed, session.printed), max(run.peak_bytes, session.peak)
+        run.peak_bytes = max(run.peak_bytes, session.peak)
         run.cpu_seconds += session.cpu
         if not again:
             break

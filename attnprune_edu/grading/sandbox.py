@@ -45,7 +45,7 @@ def command(channel: int, calls: int) -> list[str]:
 
     ``calls``: the file descriptor of ``system_calls.open_filter``.
     """
-    hidden = [("--tmpfs", PACKAGE / "checks"), ("--tmpfs", HERE)]
+    hidden = [PACKAGE / "checks", HERE]
     shown = {
         HERE / "stand_in.py": PACKAGE / "checks" / "__init__.py",
         PACKAGE / "checks" / "verdict.py": PACKAGE / "checks" / "verdict.py",
@@ -64,15 +64,15 @@ def command(channel: int, calls: int) -> list[str]:
     for folder in dict.fromkeys([sys.base_prefix, sys.prefix, str(PACKAGE)]):
         if not folder.startswith("/usr/"):
             places += ["--ro-bind", folder, folder]
-    for how, path in hidden:
-        places += [how, str(path)]
+    for path in hidden:
+        places += ["--tmpfs", str(path)]
     for path, place in shown.items():
         places += ["--ro-bind", str(path), str(place)]
     return [
         *(shutil.which("bwrap") or "bwrap", *_isolation(), "--seccomp", str(calls), *places),
         *("--proc", "/proc", "--dev", "/dev", "--size", str(WRITABLE), "--tmpfs", "/dev/shm"),
         *("--size", str(WRITABLE), "--tmpfs", "/home/student", "--chdir", "/home/student"),
-        *("--remount-ro", str(PACKAGE / "checks"), "--remount-ro", str(HERE), "--remount-ro", "/dev", "--remount-ro", "/"),
+        *(part for path in (*hidden, "/dev", "/") for part in ("--remount-ro", str(path))),
         *worker(channel),
     ]
 

@@ -49,7 +49,7 @@ class Session:
 
     def __init__(self, limits: Limits, unsafe: bool = False):
         self.limits, self.unsafe = limits, unsafe
-        self.printed = self.said = self.heard = self.peak = 0
+        self.said = self.heard = self.peak = 0
         self.tail = b""  # what it printed last
         self.cpu = self.cpu_at_event = 0.0
 
@@ -125,7 +125,6 @@ class Session:
             if not data:
                 self.open.discard(descriptor)
             elif descriptor == self.output:
-                self.printed += len(data)
                 self.tail = (self.tail + data)[-TAIL:]
             else:
                 self.said += len(data)
@@ -172,11 +171,7 @@ class Session:
         ``memory``: "rss", which counts shared pages in each process, or "pss", which divides them among the processes.
         """
         resident, cpu, tasks = 0, 0.0, 0
-        try:
-            family = [self.family, *self.family.children(recursive=True)]
-        except psutil.Error:
-            return 0, self.cpu, 0
-        for member in family:
+        for member in (self.family, *self._children()):
             try:
                 with member.oneshot():
                     resident += getattr(member.memory_info() if memory == "rss" else member.memory_full_info(), memory)

@@ -131,11 +131,3 @@ def called(function, order: dict, stopwatch: Stopwatch, observers, wire) -> dict
     states = [[wire.encode(wire.state_of(value)) for value in values] for values in (inputs, before)]
     event["changed"] = {place: now for place, (now, then) in enumerate(zip(*states, strict=True)) if now != then}
     return event
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    finally:
-        sys.stdout.flush()
-        os._exit(0)

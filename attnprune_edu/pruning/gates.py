@@ -19,6 +19,7 @@ from ..networks.models import Layer, channel_dim, copy_of, width
 from ..networks.training import fine_tune
 from .groups import couple, groups_of
 from .masks import mask_
+from .schedules import ratio_schedule
 from .thresholds import SCOPES, keep_by_ratio
 
 WHISPER = 1e-8  # of a silent channel's output stays while the gates may still open again; see `straight_through`
@@ -144,6 +145,7 @@ class RunningGates:
         self.importance: dict[str, Tensor] = {}
         self.record: list[Choice] = []
         self.step = self.progress = 0  # training steps, and those of them in which the ramp went on
+        self._ramp = [0.0, *ratio_schedule(pruning_ratio, steps, "cubic")]
         self.held, self._epochs, self._reported = False, 0, 0
 
     def __enter__(self) -> "RunningGates":
@@ -184,7 +186,7 @@ class RunningGates:
     @property
     def share(self) -> float:
         """The share (0–1) of the channels that the ramp asks for by now."""
-        return self.pruning_ratio * (1 - (1 - self.progress / self.steps) ** 3)
+        return self._ramp[self.progress]
 
     @property
     def changes(self) -> pd.DataFrame:

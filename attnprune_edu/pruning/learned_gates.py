@@ -27,9 +27,14 @@ class Scale(nn.Module):
 
     def forward(self, tensor: Tensor) -> Tensor:
         """Scale ``tensor``, a weight or a bias."""
-        shape = [1] * tensor.ndim
-        shape[self.dim if tensor.ndim > 1 else 0] = -1
-        return tensor * self.gate.view(shape)
+        return tensor * _along(self.gate, self.dim, tensor)
+
+
+def _along(values: Tensor, dim: int, tensor: Tensor) -> Tensor:
+    """``values`` (channels,) in the shape that multiplies a weight ``tensor`` along ``dim``, or a vector entry by entry."""
+    shape = [1] * tensor.ndim
+    shape[dim if tensor.ndim > 1 else 0] = -1
+    return values.view(shape)
 
 
 class L1Gates:
@@ -181,8 +186,6 @@ def _fold(place: Place, gates: Tensor) -> None:
     for part in _parts(place.module):
         tensor = getattr(place.module, part)
         dim = output_dim(place.module) if tensor.ndim > 1 else 0
-        shape = [1] * tensor.ndim
-        shape[dim] = -1
         full = gates.new_ones(tensor.shape[dim])
         full[place.entries] = gates
-        tensor.mul_(full.view(shape).to(tensor))
+        tensor.mul_(_along(full, dim, tensor).to(tensor))

@@ -1,5 +1,4 @@
 import json
-import re
 from importlib import import_module
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from conftest import ROOT
 
 import attnprune_edu as ap
 from attnprune_edu import checks
+from attnprune_edu.grading.lesson_text import parts_of
 from attnprune_edu.report.evaluation import count_params
 
 NAMES = [name for name in checks.__all__ if name != "Verdict"]
@@ -47,22 +47,17 @@ def test_a_check_draws_no_numbers_that_others_would_draw(name):
     assert torch.get_rng_state().equal(before)
 
 
-FOLDED = re.compile(r"<summary>Solution</summary>\n\n(.*?)</details>", re.DOTALL)
-
-
 @pytest.mark.parametrize("lesson", sorted((ROOT / "lessons").glob("*.md")), ids=lambda path: path.stem)
 def test_the_solution_in_the_lesson_solves_its_exercise(lesson):
     """Run the lesson's solutions through its checks: in the text as it is, not as somebody copied it here."""
     model = ap.ArticleNet()
     surroundings = {"ap": ap, "torch": torch, "importance": ap.importance(model)}
     surroundings["params"] = lambda keep: count_params(ap.remove(ap.mask(model, keep)))
-    exercises = lesson.read_text(encoding="utf-8").split("### Exercise")[1:]
+    exercises = parts_of(lesson.read_text(encoding="utf-8"))
+    assert len(exercises) >= 2
     for exercise in exercises:
-        check = re.search(r"ap\.checks\.(\w+)\((\w+)\)", exercise)
-        solution = FOLDED.search(exercise)[1]
-        code = re.search(r"```\n(.*?)```", solution, re.DOTALL) or re.search(r"`(answer_\d = [^`]+)`", solution)
-        exec(code[1], surroundings)
-        assert getattr(checks, check[1])(surroundings[check[2]]).solved, check[0]
+        exec(exercise.solution, surroundings)
+        assert getattr(checks, exercise.check)(surroundings[exercise.answer]).solved, exercise.check
 
 
 def test_the_library_agrees_with_the_checks():

@@ -2,24 +2,21 @@
 
 import copy
 import os
-import re
 from collections import Counter
 from importlib import import_module
 
 import pytest
 import torch
-from conftest import ROOT
 
 import attnprune_edu as ap
-from attnprune_edu import checks
 from attnprune_edu.checks.verdict import Verdict
 from attnprune_edu.coursework import LESSONS, exercises_of, stream
 from attnprune_edu.grading.judging import judge
+from attnprune_edu.grading.lesson_text import lesson_file, lesson_values, parts_of
 from attnprune_edu.grading.solutions import solution_of
 
 KEY = b"a key for these tests, 32 bytes."
 EXERCISES = [pytest.param(lesson, exercise, id=exercise.check) for lesson in LESSONS for exercise in exercises_of(lesson)]
-FOLDED = re.compile(r"<summary>Solution</summary>\n\n(.*?)</details>", re.DOTALL)
 # A function's answers are tried out, and some of them train a network: few students here, all of them in `make proofs`.
 MANY, FOR_SLIPS = 500, 200
 FOR_FUNCTIONS = int(os.environ.get("PROOF_STUDENTS", "6"))
@@ -45,12 +42,9 @@ def share(exercise, student, answer):
 
 def published(lesson, exercise):
     """The solution that stands folded in the lesson; all exercises before it may be needed."""
-    text = next((ROOT / "lessons").glob(f"{lesson}_*.md")).read_text(encoding="utf-8")
     there = {"torch": torch, "ap": ap, "copy": copy}
-    for part in text.split("### Exercise")[1:]:
-        solution = FOLDED.search(part)[1]
-        code = re.search(r"```\n(.*?)```", solution, re.DOTALL) or re.search(r"`(answer_\d = [^`]+)`", solution)
-        exec(code[1], there)
+    for part in parts_of(lesson_file(lesson).read_text(encoding="utf-8")):
+        exec(part.solution, there)
     return there[exercise.answer]
 
 
@@ -90,8 +84,8 @@ def test_every_slip_is_called_what_it_is_whatever_the_numbers(lesson, exercise):
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
 def test_the_lesson_itself_is_no_students_exercise(lesson, exercise):
-    defaults = getattr(checks, exercise.check).__wrapped__.__kwdefaults__
+    defaults = lesson_values(exercise)
     assert set(defaults) == set(exercise.given(stream("s0000", exercise.check)))
-    text = next((ROOT / "lessons").glob(f"{lesson}_*.md")).read_text(encoding="utf-8")
+    text = lesson_file(lesson).read_text(encoding="utf-8")
     assert exercise.added or exercise.task(**defaults) in text
     assert all(exercise.given(stream(f"s{number}", exercise.check)) != defaults for number in range(MANY))
