@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from test_gates import hooks_on, images_of, small_resnet
+from torch import nn
 
 import attnprune_edu as ap
 
@@ -69,3 +70,18 @@ def test_learned_gates_that_cannot_be_are_named(kind, tiny_model, tiny_data):
         ap.L1Gates(tiny_model, -1)
     with pytest.raises(ValueError, match="reduction and num_images must be at least 1, got 0 and 1000"):
         ap.SqueezeExciteGates(tiny_model, tiny_data, reduction=0)
+
+
+def test_channels_of_a_transposed_convolution_lie_along_the_second_dimension():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.ConvTranspose2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2)
+    )
+    images = torch.randn(2, 3, 4, 4)
+    with ap.L1Gates(network, example_inputs=images) as gates:
+        with torch.no_grad():
+            for parameter in (one for name, one in network.named_parameters() if name.endswith("gate")):
+                parameter.copy_(torch.linspace(0.5, 2, len(parameter)))
+        gated = network(images).detach()
+    assert torch.allclose(network(images), gated, atol=1e-6)
+    assert torch.allclose(gates.importance["0"], torch.linspace(0.5, 2, 5))
