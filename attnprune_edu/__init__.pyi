@@ -7,7 +7,9 @@ from .data.images import (
     Images as Images,
     load_data as load_data,
 )
+from .data.names import load_names as load_names
 from .data.seeds import generator_for as generator_for
+from .data.tokens import TokenData as TokenData
 from .experiments.dense import dense_network as dense_network
 from .experiments.guarantee import prune_with_guarantee as prune_with_guarantee
 from .experiments.results import load_results as load_results

@@ -19,7 +19,7 @@ import torch
 from recovery import ROOT, append, dense_network, has
 
 import attnprune_edu as ap
-from attnprune_edu.networks.training import flip_and_crop
+from attnprune_edu.data.augmentation import flip_and_crop
 
 TABLE = ROOT / "attnprune_edu" / "experiments" / "results" / "recipe.csv"
 NETWORKS = ROOT / "build" / "recovery"

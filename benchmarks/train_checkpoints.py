@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 import attnprune_edu as ap
+from attnprune_edu.data.augmentation import flip_and_crop
 from attnprune_edu.networks.models import ResNet20
-from attnprune_edu.networks.training import flip_and_crop
 from attnprune_edu.report.checkpoints import PRETRAINED, atomic_write
 from attnprune_edu.report.evaluation import count_params
 

@@ -9,9 +9,10 @@ import copy
 import os
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from . import shapes
+from .augmentation import Augmentation, flip_and_crop
 
 CIFAR10_VALIDATION = 5_000  # the last 5,000 of CIFAR-10's 50,000 training images, fixed for all users
 OTHER_VALIDATION_SHARE = 0.1  # of any other data set's training images, drawn with a fixed seed
@@ -38,7 +40,10 @@ class ImageData:
 
     ``train``, ``validation`` and ``test`` are ``Images``. ``mean`` and ``std`` (channels,) are those of the training part
     on the scale 0–1. ``name`` chooses the checkpoint that fits, ``note`` says what a reader of any figure must know.
+    ``augment`` is what training usually does to such images, a function of a batch and a generator; None for nothing.
     """
+
+    each: ClassVar[str] = "images"  # what the parts hold, in words
 
     name: str
     class_names: tuple[str, ...]
@@ -46,6 +51,7 @@ class ImageData:
     validation: Images
     test: Images
     note: str = ""
+    augment: Augmentation | None = flip_and_crop
     mean: Tensor = field(init=False)
     std: Tensor = field(init=False)
 
@@ -72,10 +78,15 @@ class ImageData:
         shift = (self.mean / self.std).to(images.device)[:, None, None]
         return images / scale - shift
 
+    def inputs(self, count: int) -> Tensor:
+        """``count`` normalised validation images (count, channels, height, width), the first again where they are fewer."""
+        images = self.validation.images
+        return self.normalize(images[torch.arange(count) % len(images)])
+
     @property
     def example_inputs(self) -> Tensor:
         """Two normalised validation images (2, channels, height, width): a batch to follow a network with."""
-        return self.normalize(self.validation.images[:2])
+        return self.inputs(2)
 
     def subset(self, **counts: int) -> "ImageData":
         """Return a copy with only the first images of some parts, such as ``subset(train=1000)``, normalised as before.
@@ -86,7 +97,7 @@ class ImageData:
         for name, count in counts.items():
             images, labels = self.part(name)
             if not 1 <= count <= len(labels):
-                raise ValueError(f"{name} must be between 1 and {len(labels):,}, the number of its images, got {count}")
+                raise ValueError(f"{name} must be between 1 and {len(labels):,}, the number of its {self.each}, got {count}")
             object.__setattr__(smaller, name, Images(images[:count], labels[:count]))
         return smaller
 
@@ -107,13 +118,17 @@ class ImageData:
         return getattr(self, name)
 
     def __str__(self) -> str:
-        channels, height, width = self.image_shape
         sizes = " / ".join(f"{len(part.labels):,}" for part in (self.train, self.validation, self.test))
         line = (
-            f"Data in use: {self.name} ({sizes} training / validation / test images of "
-            f"{height}×{width}×{channels}, {len(self.class_names)} classes)."
+            f"Data in use: {self.name} ({sizes} training / validation / test {self.each} of "
+            f"{self._size}, {len(self.class_names)} classes)."
         )
         return f"{line} {self.note}".strip()
+
+    @property
+    def _size(self) -> str:
+        channels, height, width = self.image_shape
+        return f"{height}×{width}×{channels}"
 
     __repr__ = __str__  # the default would print half a million pixels
 
@@ -138,7 +153,7 @@ def load_data(source: str | Path = "auto", *, announce: bool = True) -> ImageDat
     elif source == "shapes":
         data = _load_shapes()
     elif source.endswith(".npz"):
-        data = _load_npz(Path(source).expanduser())
+        data = _load_npz(Path(source))
     else:
         raise ValueError(
             f"source must be one of {', '.join(map(repr, SOURCES))} or the path of an .npz file, got {source!r} "
@@ -150,7 +165,7 @@ def load_data(source: str | Path = "auto", *, announce: bool = True) -> ImageDat
 
 
 def cache_folder() -> Path:
-    """The folder that holds the downloaded CIFAR-10: ``ATTNPRUNE_CACHE`` if set, else this user's cache folder."""
+    """The folder that holds what was downloaded: ``ATTNPRUNE_CACHE`` if set, else this user's cache folder."""
     chosen = os.environ.get("ATTNPRUNE_CACHE", "").strip()
     return Path(chosen).expanduser() if chosen else user_cache_path("attnprune_edu")
 
@@ -194,24 +209,35 @@ def _load_cifar10() -> ImageData:
 
 
 def _load_npz(path: Path) -> ImageData:
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path.resolve()} (given as source or in ATTNPRUNE_DATA)")
     needed = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in (*needed, "name", "note", "class_names") if name in archive}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as an .npz; it may be cut short or damaged ({error})") from error
+    found = read_npz(path, needed, ("name", "note", "class_names"), given="as source or in ATTNPRUNE_DATA")
     if "class_names" in found and found["class_names"].ndim != 1:
         raise ValueError(f"class_names must be a list of names, got the shape {found['class_names'].shape}")
-    if missing := [name for name in needed if name not in found]:
-        raise ValueError(f"{path} lacks {', '.join(missing)}; the Keras layout has {', '.join(needed)}")
     return from_arrays(
         *(found[name] for name in needed),
         name=str(found.get("name", path.stem)),
         note=str(found.get("note", "")),
         class_names=tuple(str(name) for name in found["class_names"]) if "class_names" in found else None,
     )
+
+
+def read_npz(path: Path, needed: Iterable[str], optional: Iterable[str] = (), *, given: str) -> dict[str, np.ndarray]:
+    """Return {name: array} of the arrays in the ``.npz`` at ``path``: all of ``needed``, and what it has of ``optional``.
+
+    ``given`` tells in an error where the path may come from. Raises FileNotFoundError where there is no such file, and
+    ValueError where it cannot be read or lacks an array.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path.resolve()} (given {given})")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in (*needed, *optional) if name in archive}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as an .npz; it may be cut short or damaged ({error})") from error
+    if missing := [name for name in needed if name not in found]:
+        raise ValueError(f"{path} lacks {', '.join(missing)}; it must have {', '.join(needed)}")
+    return found
 
 
 def from_arrays(x_train, y_train, x_test, y_test, *, name: str, class_names=None, note: str = "") -> ImageData:
@@ -225,7 +251,7 @@ def from_arrays(x_train, y_train, x_test, y_test, *, name: str, class_names=None
 
     Raises ValueError or TypeError that names the array, what it holds and what is accepted.
     """
-    x_train, x_test = _check_images("x_train", x_train), _check_images("x_test", x_test)
+    x_train, x_test = check_images("x_train", x_train), check_images("x_test", x_test)
     if x_train.shape[1:] != x_test.shape[1:]:
         raise ValueError(
             "x_train and x_test must hold images of one shape (channels, height, width), "
@@ -235,8 +261,8 @@ def from_arrays(x_train, y_train, x_test, y_test, *, name: str, class_names=None
     if class_names is None:
         top = int(y_train.max()) if y_train.size and y_train.dtype.kind in "iu" else -1
         class_names = tuple(str(label) for label in range(top + 1))
-    y_train = _check_labels("y_train", y_train, len(x_train), class_names)
-    y_test = _check_labels("y_test", y_test, len(x_test), class_names)
+    y_train = check_labels("y_train", y_train, len(x_train), class_names)
+    y_test = check_labels("y_test", y_test, len(x_test), class_names)
 
     if name == "cifar10":
         if len(x_train) != 50_000:
@@ -263,7 +289,11 @@ def from_arrays(x_train, y_train, x_test, y_test, *, name: str, class_names=None
     )
 
 
-def _check_images(name: str, array) -> Tensor:
+def check_images(name: str, array) -> Tensor:
+    """Return ``array``, uint8 (N, height, width) or (N, height, width, 1 or 3), as (N, channels, height, width).
+
+    Raises TypeError or ValueError that calls it ``name`` and says what is accepted.
+    """
     array = np.asarray(array)
     if array.dtype != np.uint8:
         raise TypeError(f"{name} must be uint8 with values 0–255, got {array.dtype}")
@@ -276,7 +306,11 @@ def _check_images(name: str, array) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
 
 
-def _check_labels(name: str, array: np.ndarray, count: int, class_names) -> Tensor:
+def check_labels(name: str, array: np.ndarray, count: int, class_names) -> Tensor:
+    """Return ``array``, whole numbers (``count``,) or (``count``, 1) below the number of ``class_names``, as int64 (count,).
+
+    Raises TypeError or ValueError that calls it ``name`` and says what is accepted.
+    """
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold whole numbers, got {array.dtype}")
     if array.shape not in ((count,), (count, 1)):

@@ -31,7 +31,7 @@ def dense_network(name: str, data: ImageData, *, progress: bool = True) -> nn.Mo
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = SHIPPED[name].for_data(data)
-        one_epoch = count_macs(model, data.image_shape) * len(data.train.labels)
+        one_epoch = count_macs(model, example_inputs=data.inputs(1)) * len(data.train.labels)
         epochs = min(MOST_EPOCHS, max(1, int(MOST_MACS / one_epoch)))
         if progress:
             print(f"No network ships for {data.name!r}: one is trained now, for {epochs} epochs, and kept in {path.parent}")

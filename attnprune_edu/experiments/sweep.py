@@ -17,7 +17,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..data.images import ImageData
-from ..networks.inference import accuracy
+from ..networks.inference import accuracy, network_inputs
 from ..networks.training import fine_tune
 from ..pruning.gates import prune_adaptively
 from ..pruning.importance import Criterion
@@ -190,7 +190,7 @@ def _run(cell: Cell, question: _Question, path: Path) -> float:
     row |= {
         "accuracy": accuracy(small, data, how["split"]),
         "params": count_params(small),
-        "macs": count_macs(small, data.image_shape),
+        "macs": count_macs(small, example_inputs=network_inputs(small, data, data.validation.images[:1])),
         "seconds": time.perf_counter() - start,
     }
     with atomic_write(path) as unfinished:

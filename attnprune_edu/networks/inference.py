@@ -85,7 +85,7 @@ def plain_outputs(outputs):
 
 @torch.no_grad()
 def predict(model: nn.Module, data: ImageData, images: Tensor, batch_size: int = 100) -> Tensor:
-    """Class scores float32 (N, classes), on the CPU, for uint8 ``images`` (N, channels, height, width).
+    """Class scores float32 (N, classes), on the CPU, for ``images``, uint8 (N, channels, height, width), or tokens.
 
     The network computes on its own device, in its own floating-point type and in the layout that ``fast_layout`` chooses.
     """
@@ -107,16 +107,18 @@ def predict_classes(model: nn.Module, data: ImageData, images: Tensor) -> Tensor
 
 
 def network_inputs(model: nn.Module, data: ImageData, images: Tensor) -> Tensor:
-    """Normalised ``images`` (uint8) on the device of ``model`` and in its floating-point type."""
-    return data.normalize(images.to(device_of(model))).to(floating_type(model))
+    """Normalised ``images`` (uint8) on the device of ``model`` and in its floating-point type; tokens stay whole numbers."""
+    return inputs_for(model, data.normalize(images.to(device_of(model))))
 
 
 @torch.no_grad()
 def fast_layout(model: nn.Module, data: ImageData) -> torch.memory_format:
     """The memory layout for images that ``model`` gets: channels last where it can, which takes about half of the time.
 
-    A network that reshapes by ``view``, as many older ones do, can only take the default layout.
+    A network that reshapes by ``view``, as many older ones do, can only take the default layout, and so can sequences.
     """
+    if len(data.image_shape) != 3:
+        return torch.contiguous_format
     two = torch.zeros(2, *data.image_shape, device=device_of(model), dtype=floating_type(model))
     with evaluating(model):
         try:

@@ -13,41 +13,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ..data.augmentation import Augmentation
 from ..data.images import ImageData, Images
-from .inference import accuracy, best_device, fast_layout, floating_type, modes_of, set_modes
+from .inference import accuracy, best_device, fast_layout, inputs_for, modes_of, set_modes
 
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def flip_and_crop(
-    images: Tensor, generator: torch.Generator, padding: int = 4, size: tuple[int, int] | None = None
-) -> Tensor:
-    """Mirror each image with probability ½ and cut a window out of it at random, after a black margin was put around it.
-
-    ``images``: uint8 (N, channels, height, width). ``padding``: pixels of margin on each side. ``size``: height and width of
-    the window, by default those of the image, which is thereby shifted by up to ``padding`` pixels. The result is uint8
-    (N, channels, *size). One indexing step cuts all N windows, which is why no data loader with worker processes is needed.
-    Raises ValueError if the window is larger than the image with its margin.
-    """
-    count, _, *image_size = images.shape
-    height, width = size or image_size
-    padded = F.pad(images, (padding,) * 4)
-    rows, columns = padded.shape[2] - height + 1, padded.shape[3] - width + 1  # places for the window's corner
-    if rows < 1 or columns < 1:
-        raise ValueError(f"size must be at most {tuple(padded.shape[2:])}, the image with its margin, got {size}")
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, channels, rows, columns, height, width), a view
-    top = torch.randint(rows, (count,), generator=generator)
-    left = torch.randint(columns, (count,), generator=generator)
-    shifted = windows[torch.arange(count), :, top, left]  # (N, channels, height, width)
-    mirror = torch.rand(count, generator=generator) < 0.5
-    return torch.where(mirror[:, None, None, None], shifted.flip(3), shifted)
+USUAL = "usual"  # the augmentation that the data call so
 
 
 def batches(
     part: Images, batch_size: int, generator: torch.Generator, augment: Augmentation | None = None
 ) -> Iterator[Images]:
-    """Yield ``part`` once, in random order, as ``Images`` of up to ``batch_size`` augmented uint8 pictures each."""
+    """Yield ``part`` once, in random order, as ``Images`` of up to ``batch_size`` augmented pictures or sequences each."""
     for chosen in torch.randperm(len(part.labels), generator=generator).split(batch_size):
         images = part.images[chosen]
         yield Images(augment(images, generator) if augment else images, part.labels[chosen])
@@ -81,9 +58,9 @@ class Distillation:
         self.teacher = copy.deepcopy(self.teacher).eval()  # nobody else's mode or device changes
 
     def __call__(self, scores: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
-        """The loss of class ``scores`` (N, classes) for normalised ``inputs`` (N, channels, height, width)."""
+        """The loss of class ``scores`` (N, classes) for normalised ``inputs`` (N, …)."""
         with torch.no_grad():
-            targets = self.teacher.to(inputs.device)(inputs.to(floating_type(self.teacher))).to(scores)
+            targets = self.teacher.to(inputs.device)(inputs_for(self.teacher, inputs)).to(scores)
         soft = F.kl_div(
             (scores / self.temperature).log_softmax(dim=1),
             (targets / self.temperature).log_softmax(dim=1),
@@ -116,7 +93,7 @@ def train(
     batch_size: int = 100,
     weight_decay: float = 0.01,
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
-    augment: Augmentation | None = flip_and_crop,
+    augment: Augmentation | str | None = USUAL,
     loss_fn: Loss = cross_entropy,
     cycle_momentum: bool = True,
     done_epochs: int = 0,
@@ -130,8 +107,9 @@ def train(
     one that knows no weight decay, such as Rprop, is made without. It follows a one-cycle schedule whose peak learning rate
     is ``lr``. With ``cycle_momentum`` its momentum, or β₁, goes the other way, from 0.95 down to 0.85 and back, whatever it
     was before (Smith, 2018, arXiv:1803.09820, section 4.3); an optimiser whose momentum is 0, or that has none, stays
-    without. ``augment`` changes each batch of images; None leaves them as they are. ``loss_fn(scores, labels, inputs)``, all
-    in float32 (or double, if the model is), is what gets smaller.
+    without. ``augment(images, generator)`` changes each batch of images; ``"usual"`` is what ``data.augment`` does, and None
+    leaves them as they are. ``loss_fn(scores, labels, inputs)``, all in float32 (or double, if the model is), is what gets
+    smaller.
     ``done_epochs``: begin in the middle of the schedule, as if so many epochs had gone before these. After each epoch every
     callback is called with the model and the epoch's row: ``epoch``, ``loss`` (mean over the epoch's training batches),
     ``validation_accuracy`` (0–1), ``lr`` and ``seconds``.
@@ -147,6 +125,10 @@ def train(
         raise ValueError(f"epochs and batch_size must be at least 1, got epochs={epochs}, batch_size={batch_size}")
     if not lr > 0:
         raise ValueError(f"lr must be above 0, got {lr}")
+    if isinstance(augment, str):
+        if augment != USUAL:
+            raise ValueError(f"augment must be a function, None or {USUAL!r}, got {augment!r}")
+        augment = data.augment
     if done_epochs < 0:
         raise ValueError(f"done_epochs must be at least 0, got {done_epochs}")
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -169,7 +151,7 @@ def train(
     try:
         if not model.training:
             model.train()
-        training_modes, dtype = modes_of(model), floating_type(model)
+        training_modes = modes_of(model)
         layout = fast_layout(model.to(device), data)
         model.to(memory_format=layout)
         # Layers such as dropout draw from torch's global generator, so it is seeded too, and given back as it was.
@@ -181,7 +163,7 @@ def train(
                 set_modes(training_modes)  # a callback may have changed them
                 for images, labels in batches(data.train, batch_size, generator, augment):
                     inputs = data.normalize(images.to(device)).contiguous(memory_format=layout)
-                    scores = model(inputs.to(dtype))
+                    scores = model(inputs_for(model, inputs))
                     loss = loss_fn(scores.to(torch.promote_types(scores.dtype, torch.float32)), labels.to(device), inputs)
                     optimizer.zero_grad()
                     loss.backward()

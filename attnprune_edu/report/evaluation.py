@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from ..data.images import ImageData
-from ..networks.inference import device_of, evaluating, fast_layout, network_inputs, predict_classes
+from ..networks.inference import evaluating, fast_layout, inputs_for, network_inputs, predict_classes
 from ..pruning.silence import unmask
 from .checkpoints import stored_bytes
 from .macs import count_macs
@@ -161,7 +161,6 @@ def _reports(
         correct = pd.Series(counts.to_numpy().diagonal(), counts.index)
         recall = correct / counts.sum(axis=1)
         low, high = wilson(correct.sum(), num_images)
-        inputs = torch.zeros(max(batch_sizes), *data.image_shape, device=device_of(model))
         reports[name] = Report(
             split,
             num_images,
@@ -172,9 +171,9 @@ def _reports(
             recall.mean(),
             count_params(model),
             sum(int(parameter.count_nonzero()) for parameter in unmask(model).parameters()),
-            count_macs(model, data.image_shape),
+            count_macs(model, example_inputs=inputs_for(model, data.inputs(1))),
             len(stored_bytes(model)),
-            peak_memory(model, inputs),
+            peak_memory(model, inputs_for(model, data.inputs(max(batch_sizes)))),
             latency[name],
             torch.get_num_threads(),
         )

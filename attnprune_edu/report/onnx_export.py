@@ -46,7 +46,7 @@ def onnx_bytes(model: nn.Module, data: ImageData | None = None, *, example_input
         given = "neither" if data is None else "both"
         raise TypeError(f"a network is written as ONNX with either data or example_inputs, got {given}")
     batch = torch.export.Dim.AUTO if data is None else torch.export.Dim("batch")
-    args, kwargs = _arguments(torch.zeros(2, *data.image_shape) if data is not None else example_inputs)
+    args, kwargs = _arguments(data.example_inputs if data is not None else example_inputs)
     plain = unmask(model).to("cpu", torch.float32).eval()  # a copy
     with torch.no_grad():
         structure = _numbered(call(plain, kwargs or args), numbers := itertools.count())

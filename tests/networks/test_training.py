@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import attnprune_edu as ap
-from attnprune_edu.networks.training import batches, flip_and_crop
+from attnprune_edu.data.augmentation import flip_and_crop
+from attnprune_edu.networks.training import batches
 
 
 def fresh(tiny_data, seed=0):
@@ -137,6 +138,25 @@ def test_flip_and_crop_draws_from_the_generator_alone(uneven_data):
         moved.append(flip_and_crop(uneven_data.train.images, torch.Generator().manual_seed(0)))
         assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(*moved)
+
+
+def test_the_data_say_which_augmentation_is_usual(tiny_data, tiny_model):
+    seen = []
+
+    def darken(images, generator):
+        seen.append(len(images))
+        return images // 2
+
+    dark = dataclasses.replace(tiny_data, augment=darken)
+    for augment, batches_seen in (("usual", 3), (None, 0), (lambda images, generator: images, 0)):
+        ap.train(tiny_model, dark.subset(train=50), 1, batch_size=20, augment=augment, progress=False)
+        assert len(seen) == batches_seen
+        seen.clear()
+    ap.fine_tune(tiny_model, dark.subset(train=50), 1, batch_size=20, progress=False)
+    assert seen == [20, 20, 10]
+    with pytest.raises(ValueError, match="augment must be a function, None or 'usual', got 'flips'"):
+        ap.train(tiny_model, dark, 1, augment="flips")
+    assert tiny_data.augment is flip_and_crop
 
 
 def test_flip_and_crop_cuts_smaller_windows_too():
