@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import time
 
 import pytest
