@@ -38,21 +38,27 @@ def knapsack(
     negative, each ``Term`` a function of some of the names. Of equally good answers the cheaper one is returned.
 
     ``resolution``: partial answers whose costs differ by less than ``budget / resolution`` count as equally expensive, and
-    the one with the smaller loss remains; its own cost is kept, so that the budget is never exceeded. None compares all:
-    the answer is exact, and takes longer. Raises ValueError if no combination fits, or if too many decisions depend on each
-    other at once.
+    the one with the smaller loss remains; its own cost is kept, so that the budget is never exceeded. Where more partial
+    answers remain than memory is meant for, costs are compared half as finely, and again. None compares all: the answer is
+    exact, and takes longer. Raises ValueError if no combination fits, or if too many decisions depend on each other at once.
     """
     names = _order(losses, terms)
     waiting = [(set(term.names), term) for term in terms]
     chosen = np.zeros((1, len(names)))  # (partial answers, names), 0 for what is not decided yet
     loss, cost = np.zeros(1), np.zeros(1)
+    open_ones: list[int] = []
+    step = budget / resolution if resolution else 0.0
     for place, name in enumerate(names):
         options = np.array(list(losses[name]), dtype=float)
-        if len(loss) * len(options) > MOST_ROWS:
-            raise ValueError(
-                f"too many choices depend on each other at {name!r}: {len(loss):,} partial answers times {len(options)} "
-                "options; give fewer options, or a lower resolution"
-            )
+        while len(loss) * len(options) > MOST_ROWS:
+            if not 0 < step < budget:
+                raise ValueError(
+                    f"too many choices depend on each other at {name!r}: {len(loss):,} partial answers times {len(options)} "
+                    f"options; give fewer options{'' if resolution else ', or a resolution'}"
+                )
+            step *= 2
+            stays = _unbeaten(chosen[:, open_ones], cost, loss, step)
+            chosen, loss, cost = chosen[stays], loss[stays], cost[stays]
         chosen, loss, cost = (np.repeat(part, len(options), axis=0) for part in (chosen, loss, cost))
         chosen[:, place] = np.tile(options, len(chosen) // len(options))
         loss += np.tile(np.array(list(losses[name].values()), dtype=float), len(loss) // len(options))
@@ -64,7 +70,7 @@ def knapsack(
         fits = cost <= budget
         chosen, loss, cost = chosen[fits], loss[fits], cost[fits]
         open_ones = [names.index(one) for one in names[: place + 1] if any(one in needed for needed, _ in waiting)]
-        stays = _unbeaten(chosen[:, open_ones], cost, loss, budget / resolution if resolution else 0.0)
+        stays = _unbeaten(chosen[:, open_ones], cost, loss, step)
         chosen, loss, cost = chosen[stays], loss[stays], cost[stays]
     if not len(loss):
         cheapest = total_cost(terms, {name: min(options) for name, options in losses.items()})

@@ -79,3 +79,14 @@ def test_choices_that_all_depend_on_each_other_are_refused_before_memory_runs_ou
     everything = Term(tuple(names), lambda *values: sum(values))
     with pytest.raises(ValueError, match="too many choices depend on each other"):
         knapsack(losses, [everything], 1000)
+
+
+def test_more_partial_answers_than_memory_is_meant_for_are_compared_more_coarsely(monkeypatch):
+    losses, terms = puzzle(3, things=6, options=8)
+    budget = 0.4 * total_cost(terms, {name: max(options) for name, options in losses.items()})
+    best = loss_of(losses, knapsack(losses, terms, budget))
+    monkeypatch.setattr("attnprune_edu.pruning.knapsack.MOST_ROWS", 3_000)
+    with pytest.raises(ValueError, match="fewer options, or a resolution"):
+        knapsack(losses, terms, budget, resolution=None)
+    coarse = knapsack(losses, terms, budget)
+    assert total_cost(terms, coarse) <= budget and loss_of(losses, coarse) <= best + 0.5
