@@ -6,22 +6,25 @@ import torch
 from torch import Tensor
 
 from ..networks.models import ArticleNet
+from .observers import network_afterwards, observe
 from .steps import first_problem, no_tensor, step_by_step
 from .verdict import Verdict, exercise, number_of, result_of, right, wrong
 
-GIVEN = ((8.0, -2.0), (2.0, 4.0))  # what the channel gives at two positions, for each of two pictures, before its ReLU
 POWER = 2
 
 
 @exercise
-def score_of_a_channel(answer) -> Verdict:
-    """The activation attention of a channel that gives ``GIVEN``, with power 2: one number."""
-    answer, given = number_of(answer), torch.tensor(GIVEN)
-    through = given.relu()  # (pictures, positions)
+def score_of_a_channel(answer, *, activations: tuple[tuple[int, int], tuple[int, int]] = ((8, -2), (2, 4))) -> Verdict:
+    """The activation attention of a channel, with power 2: one number.
+
+    ``activations``: what it gives at two positions, for each of two pictures, before its ReLU; one of them is negative.
+    """
+    answer, given = number_of(answer), torch.tensor(activations, dtype=torch.float32)
+    through, size = given.relu(), -int(given.min())  # (pictures, positions)
     mean = through.mean(dim=0)
     slips = [
-        (given.mean(dim=0).pow(POWER).mean(), "the ReLU is missing: it turns the −2 into 0 before you take the mean."),
-        (given.abs().mean(dim=0).pow(POWER).mean(), "a ReLU turns the −2 into 0, not into 2."),
+        (given.mean(dim=0).pow(POWER).mean(), f"the ReLU is missing: it turns the −{size} into 0 before you take the mean."),
+        (given.abs().mean(dim=0).pow(POWER).mean(), f"a ReLU turns the −{size} into 0, not into {size}."),
         (through.pow(POWER).mean(), "you square before the mean over the pictures. The mean comes first."),
         (mean.pow(POWER).sum(), "you sum over the positions. It is their mean, so that large maps have no advantage."),
         (through.sum(dim=0).pow(POWER).mean(), "you sum over the pictures. Take their mean, then square."),
@@ -48,23 +51,31 @@ def score_of_a_channel(answer) -> Verdict:
 
 
 @exercise
-def map_of_activations(function) -> Verdict:
-    """A function (activations (N, channels, height, width), power) → maps (N, height, width), each from 0 to 1."""
+def map_of_activations(function, *, gamma: float = 1) -> Verdict:
+    """A function (activations (N, channels, height, width), power) → maps (N, height, width), each from 0 to 1.
+
+    ``gamma``: the power to which the map is taken in the end.
+    """
     for power in (2, 3):
         activations = torch.randn(3, 5, 4, 6).relu() + 0.1  # nowhere 0, which tells min-max from a division
         found = result_of(function, activations, power)
-        if problem := _amiss_with_maps(found, activations, power):
+        if problem := _amiss_with_maps(found, activations, power, gamma):
             return wrong(problem)
     activations[1] = 0
-    if not result_of(function, activations, 2).isfinite().all():
+    found = result_of(function, activations, 2)
+    unless = "right, unless a picture leaves all channels silent"
+    if not found.isfinite().all():
         return wrong(
-            "right, unless a picture leaves all channels silent: then you divide 0 by 0. Its map should hold zeros, "
-            "so divide by 1 there, or by no less than a tiny number."
+            f"{unless}: then you divide 0 by 0. Its map should hold zeros, so divide by 1 there, or by no less than a tiny "
+            "number.",
+            1 / 2,
         )
+    if found[1].any():
+        return wrong(f"{unless}: its map should hold zeros.", 1 / 2)
     return right("along the channels it is a map; along the pictures and positions the same numbers make a score.")
 
 
-def _amiss_with_maps(found: Tensor, activations: Tensor, power: int) -> str | None:
+def _amiss_with_maps(found: Tensor, activations: Tensor, power: int, gamma: float) -> str | None:
     count, channels, height, width = activations.shape
     wanted = (count, height, width)
     sums = activations.pow(power).sum(dim=1)
@@ -77,11 +88,16 @@ def _amiss_with_maps(found: Tensor, activations: Tensor, power: int) -> str | No
         return "you sum over the pictures. Each picture has its own map: sum over the channels, dimension 1."
     if found.shape != wanted:
         return f"the shape is {tuple(found.shape)}, and it should be (N, height, width), here {wanted}."
-    if _alike(found, sums / peaks):
+    maps = sums / peaks
+    if _alike(found, maps**gamma):
         return None
     lows = sums.amin(dim=(1, 2), keepdim=True)
     after = activations.sum(dim=1).pow(power)
     slips = [
+        (maps, f"the maps are divided as they should be. Now take them to the power {gamma:g}."),
+        (maps ** (1 / gamma), f"that is the power 1 / {gamma:g}. Take the power {gamma:g}."),
+        (gamma * maps, f"you multiply by {gamma:g}. Take the power."),
+        (_to_peak(activations.pow(gamma * power).sum(dim=1)), f"the power {gamma:g} comes in the end, not before the sum."),
         (sums, "the sums are right. Divide each map by its largest value."),
         (sums / channels, "that is the mean over the channels. Now divide each map by its largest value."),
         (sums / sums.max(), "you divide all maps by the largest value of all pictures. Each has its own."),
@@ -94,13 +110,13 @@ def _amiss_with_maps(found: Tensor, activations: Tensor, power: int) -> str | No
         ),
         (after, "you sum over the channels and take the power after it. Power first, and divide by the largest at the end."),
         (sums.flatten(1).softmax(dim=1).view(wanted), "a softmax makes other shares. Divide each map by its largest value."),
-        ((sums / peaks).sqrt(), "no root is taken."),
+        (maps.sqrt(), "no root is taken."),
         (_to_peak(activations.sum(dim=1)), "the power is missing: take it before you sum over the channels."),
         (_to_peak(activations.amax(dim=1).pow(power)), "you take the strongest channel at each position. Sum over all."),
         (_to_peak(activations.pow(2).sum(dim=1)), "you square, whatever `power` is."),
     ]
     for value, message in slips:
-        if _alike(found, value):
+        if _alike(found, value) or _alike(found, value**gamma):
             return message
     return (
         "the shape is right, the numbers are not: power of each value, sum over dimension 1, each map by its largest value."
@@ -117,27 +133,40 @@ class _Case(NamedTuple):
     network: ArticleNet
     name: str
     power: int
+    threshold: float
     inside: dict[str, Tensor]
 
     @property
-    def outputs(self) -> Tensor:
+    def given(self) -> Tensor:
         return self.inside[f"{self.name} gives"]
+
+    @property
+    def outputs(self) -> Tensor:
+        return self.given - self.threshold
 
 
 @exercise
-def activation_criterion(function) -> Verdict:
+def activation_criterion(function, *, threshold: float = 0) -> Verdict:
     """A function (network, name, images, power) → outputs, mean, scores of the convolution with that name.
 
-    outputs (N, channels, height, width): what it gives, caught by a hook that is gone afterwards; mean (channels, height,
-    width): over the images, of what passes its ReLU; scores (channels,): the mean over the positions of mean to the power.
+    outputs (N, channels, height, width): what it gives, less the ``threshold``, caught by a hook that is gone afterwards;
+    mean (channels, height, width): over the images, of what of it passes a ReLU; scores (channels,): the mean over the
+    positions of mean to the power.
     """
     for name, power in (("conv2", 2), ("conv1", 3)):
-        case, images = _case(name, power)
+        case, images = _case(name, power, threshold)
         network, before = case.network, {key: value.clone() for key, value in case.network.state_dict().items()}
-        parts = step_by_step(function, STEPS, network, name, images, power)
-        if any(not value.equal(before[key]) for key, value in network.state_dict().items()) or network.training:
+        afterwards = []
+
+        def observed(*inputs, afterwards=afterwards):
+            result, *afterwards[:] = observe(network_afterwards, function, *inputs)
+            return result
+
+        parts = step_by_step(observed if callable(function) else function, STEPS, network, name, images, power)
+        in_training, hooked = afterwards
+        if any(not value.equal(before[key]) for key, value in network.state_dict().items()) or in_training:
             return wrong("your function changes the network that it is given. Only look at it.")
-        if any(module._forward_hooks or module._forward_pre_hooks for module in network.modules()):
+        if hooked:
             left = "and will run at every later forward pass. Keep what `register_forward_hook` returns, and `.remove()` it."
             return wrong(f"your hook is still in the network, {left}")
         if verdict := first_problem(parts, STEPS, case):
@@ -149,7 +178,7 @@ def activation_criterion(function) -> Verdict:
     return right("a hook of three lines, and any layer of any network can be looked at.")
 
 
-def _case(name: str, power: int) -> tuple[_Case, Tensor]:
+def _case(name: str, power: int, threshold: float) -> tuple[_Case, Tensor]:
     network = ArticleNet((4, 6), hidden=8, num_classes=3, image_size=20).eval()
     images = 3 * torch.randn(7, 3, 20, 20)
     with torch.no_grad():
@@ -157,20 +186,27 @@ def _case(name: str, power: int) -> tuple[_Case, Tensor]:
         pooled = network.pool(first.relu())
         second = network.conv2(pooled)
         inside = {"conv1 is given": images, "conv1 gives": first, "conv2 is given": pooled, "conv2 gives": second}
-        return _Case(network, name, power, inside | {"scores": network(images)}), images
+        return _Case(network, name, power, threshold, inside | {"scores": network(images)}), images
 
 
 def _wrong_outputs(part, parts: dict, case: _Case) -> str | None:
     if problem := no_tensor(part):
         return f"{problem} Put what the hook is given as its third argument into a list, and take it from there."
-    part, wanted = part.detach(), case.outputs
+    part, wanted, given, least = part.detach(), case.outputs, case.given, f"{case.threshold:g}"
     other = "conv1" if case.name == "conv2" else "conv2"
     slips = [
         (case.inside[f"{case.name} is given"], "that is what the layer is given. Its output is the hook's third argument."),
         (case.inside[f"{other} gives"], f"that is what {other} gives. The layer's name is `name`: `get_submodule(name)`."),
         (case.inside["scores"], "that is what the whole network returns. Take what the hook has caught."),
-        (wanted.relu(), "take the outputs as they are here. The ReLU comes in the next step."),
-        (wanted.mean(dim=0), "the mean comes in the next step. Here it is (N, channels, height, width)."),
+        (given.relu(), "take the outputs as they are here. The ReLU comes in the next step."),
+        (given.mean(dim=0), "the mean comes in the next step. Here it is (N, channels, height, width)."),
+    ]
+    slips += [(value - case.threshold, message) for value, message in slips]
+    slips += [
+        (wanted.relu(), "the ReLU comes in the next step. Subtract, and leave what is negative as it is."),
+        (given, f"that is all that the layer gives. Your version subtracts {least} from it."),
+        (given + case.threshold, f"you add {least}. Subtract it."),
+        (torch.where(wanted > 0, given, 0), f"what is above {least} stays as it is with you. Subtract {least} from all."),
     ]
     return _slip(part, wanted, slips, "(N, channels, height, width)", "the outputs of the layer")
 
@@ -179,8 +215,11 @@ def _wrong_mean(part, parts: dict, case: _Case) -> str | None:
     if problem := no_tensor(part):
         return problem
     through = case.outputs.relu()
-    wanted = through.mean(dim=0)
+    wanted, given = through.mean(dim=0), case.given.relu()
     slips = [
+        (given.mean(dim=0), "go on with `outputs`, from which you have subtracted."),
+        (given.mean(dim=0) - case.threshold, "first subtract, then the ReLU: go on with `outputs`."),
+        ((case.outputs - case.threshold).relu().mean(dim=0), "you subtract a second time. `outputs` is less already."),
         (case.outputs.mean(dim=0), "the ReLU is missing: what is negative does not get through."),
         (case.outputs.mean(dim=0).relu(), "first the ReLU, then the mean: what is negative in one picture counts 0 there."),
         (case.outputs.abs().mean(dim=0), "you take sizes. A ReLU turns what is negative into 0."),

@@ -141,6 +141,28 @@ def result_beside_network(function: Callable, network: nn.Module, *inputs) -> tu
     return result, result is network, shared
 
 
+def network_afterwards(function: Callable, network: nn.Module, *inputs) -> tuple[object, bool, bool]:
+    """What a ``function`` of a ``network`` returns, and whether any part of the network then trains, and still has hooks."""
+    result = function(network, *inputs)
+    parts = list(network.modules())
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+    return result, any(part.training for part in parts), hooked
+
+
+def gradient_of_last(function: Callable, values: Tensor, *inputs) -> tuple[object, Tensor | None]:
+    """What a ``function`` of ``values`` returns, and the gradient by these of the sum of the last part; None if none comes.
+
+    ``values`` must require gradients. What the function changes in them in place shows there.
+    """
+    given = values.clone()  # a leaf, which it is in a sandbox, must not be changed in place
+    result = function(given, *inputs)
+    values.data.copy_(given.detach())
+    last = result[-1] if isinstance(result, tuple | list) and result else None
+    if not (isinstance(last, Tensor) and last.requires_grad):
+        return result, None
+    return result, torch.autograd.grad(last.sum(), given, allow_unused=True)[0]
+
+
 def _channels(keep: dict[str, Tensor]) -> int:
     return sum(int(stays.sum()) for stays in keep.values())
 
