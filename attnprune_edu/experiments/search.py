@@ -16,6 +16,7 @@ from ..pruning.budget import QUICK, loss_on_validation, scores_of, smaller, topp
 from ..pruning.costs import cost_terms, dense_choice
 from ..pruning.importance import Criterion
 from ..pruning.knapsack import Term, total_cost
+from ..pruning.multiples import check_round_to, fewest, width_within
 from .fingerprint import fingerprint
 from .questions import load, store
 
@@ -50,6 +51,7 @@ def search_ratios(
     seconds: float | None = None,
     cost: str = "macs",
     criterion: Criterion = "attention",
+    round_to: int = 1,
     folder: str | Path | None = None,
     executor: Executor | None = None,
     seed: int = 0,
@@ -61,20 +63,21 @@ def search_ratios(
     allows, repairs, and looks at the loss on validation images. It is pruned after a first, quick repair if that is worse
     than the median of the trials before (Optuna's ``TPESampler`` and ``MedianPruner``). ``trials``: how many in all;
     ``seconds``: of processor time for all of them together; none starts after that. ``cost``, ``criterion``,
-    ``repairing``: as for ``allocate``.
+    ``round_to``, ``repairing``: as for ``allocate``.
 
     ``folder``: where each trial is written at once; the same call again does only what is missing. ``executor``: as for
     ``sweep``; its workers share the folder, and each trial sees those that were finished when it began.
 
-    Raises ValueError as ``allocate`` does, if ``trials`` is below 1, or if no trial was finished in time; and ImportError
-    without Optuna, which ``pip install attnprune-edu[optuna]`` brings.
+    Raises ValueError or TypeError as ``allocate`` does, ValueError if ``trials`` is below 1 or no trial was finished in
+    time, and ImportError without Optuna, which ``pip install attnprune-edu[optuna]`` brings.
     """
     _optuna()
     if trials < 1:
         raise ValueError(f"trials must be at least 1, got {trials}")
     if not 0 < budget < 1:
         raise ValueError(f"budget must lie between 0 and 1, a share of what model costs, got {budget}")
-    question = _Question(model, data, budget, cost, criterion, seed)
+    check_round_to(round_to)
+    question = _Question(model, data, budget, cost, criterion, round_to, seed)
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(folder or temporary).resolve()
         place.mkdir(parents=True, exist_ok=True)
@@ -118,12 +121,13 @@ class _Question:
     budget: float
     cost: str
     criterion: Criterion
+    round_to: int
     seed: int
 
     @property
     def parts(self) -> list:
         """What the trials depend on, for the name of their file."""
-        return [self.model, self.data, self.budget, self.cost, self.criterion, self.seed]
+        return [self.model, self.data, self.budget, self.cost, self.criterion, self.round_to, self.seed]
 
     @functools.cached_property
     def scores(self):
@@ -144,22 +148,23 @@ class _Question:
     def widths(self, weights: dict[str, float]) -> dict[str, int]:
         """Channels in proportion to the ``weights`` {group: 0–1} of each group's, as many as the budget allows.
 
-        What whole numbers leave of the budget goes to the groups with the smallest shares.
+        What whole numbers, or multiples, leave of the budget goes to the groups with the smallest shares.
         """
 
         def at(scale):
-            return {name: min(size, max(1, int(scale * weights[name] * size))) for name, size in self.dense.items()}
+            return {
+                name: width_within(scale * weights[name] * size, size, self.round_to) for name, size in self.dense.items()
+            }
 
         low, high = 0.0, 1 / min(weights.values())
         if total_cost(self.terms, at(low)) > self.limit:
             least = total_cost(self.terms, at(low))
-            raise ValueError(
-                f"budget must be at least {least:,.6g}, the cost of one channel in each group, got {self.limit:,.6g}"
-            )
+            of_what = f"the cost of {fewest(self.round_to)} in each group"
+            raise ValueError(f"budget must be at least {least:,.6g}, {of_what}, got {self.limit:,.6g}")
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             low, high = (middle, high) if total_cost(self.terms, at(middle)) <= self.limit else (low, middle)
-        return topped_up(at(low), {}, self.dense, self.terms, self.limit)
+        return topped_up(at(low), {}, self.dense, self.terms, self.limit, self.round_to)
 
     def objective(self, trial) -> float:
         """The loss of one trial; pruned if a quick repair leaves it worse than most."""

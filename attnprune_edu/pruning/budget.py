@@ -28,6 +28,7 @@ from .groups import couple, groups_of
 from .importance import Criterion, score
 from .knapsack import Term, greedy, knapsack, total_cost
 from .masks import mask
+from .multiples import check_round_to, fewest, narrower, nearest_width, wider, width_within
 from .removal import remove
 from .repair import repair
 from .silence import masks_of, weight_masks_of
@@ -82,6 +83,7 @@ def allocate(
     method: str = "knapsack",
     criterion: Criterion = "attention",
     curves: pd.DataFrame | None = None,
+    round_to: int = 1,
     batch_size: int = 64,
     seed: int = 0,
     progress: bool = True,
@@ -97,14 +99,17 @@ def allocate(
 
     ``method``: ``"knapsack"``, the best combination of widths (see there); ``"greedy"``, one step after the other;
     ``"uniform"``, the same share of each group. All fill up what is left, channel by channel: less than 1 % of the budget
-    remains wherever a channel is that small a part of the network. ``curves``: those of
+    remains wherever a channel (or ``round_to`` of them) is that small a part of the network. ``curves``: those of
     ``loss_curves`` for this model and criterion, if they are known already; else they are measured. Within a group those
-    channels stay that ``criterion`` scores highest. ``repairing``: options of ``repair`` for the network at the end.
+    channels stay that ``criterion`` scores highest. ``round_to``: each group that stays keeps a multiple of it, at least
+    one, or all of its channels; more of the budget is then left over. ``repairing``: options of ``repair`` for the network
+    at the end.
 
-    Raises ValueError for an unknown name, a budget that is not between 0 and 1 or cannot be met, or curves of another
-    network.
+    Raises ValueError for an unknown name, a budget that is not between 0 and 1 or cannot be met, a ``round_to`` below 1, or
+    curves of another network, and TypeError if ``round_to`` is no whole number.
     """
     levels = _checked(model, budget, cost, levels, method)
+    check_round_to(round_to)
     blocks = removable_blocks(model, data.example_inputs) if "layers" in levels else []
     dense = dense_choice(model, data, blocks)
     terms = cost_terms(model, data, cost, blocks, batch_size=batch_size)
@@ -117,7 +122,7 @@ def allocate(
         losses = _interpolated(curves, dense)
 
     def of_channels(limit: float) -> tuple[dict[str, int], nn.Module]:
-        chosen = _chosen(method, losses, dense, blocks if "filters" in levels else [*dense], terms, limit)
+        chosen = _chosen(method, losses, dense, blocks if "filters" in levels else [*dense], terms, limit, round_to)
         return chosen, smaller(model, data, scores, chosen, repairing=repairing, seed=seed)
 
     limit = budget * whole
@@ -243,55 +248,64 @@ def _interpolated(curves: pd.DataFrame, dense: dict[str, int]) -> dict[str, Pchi
 
 
 def _chosen(
-    method: str, losses: dict, dense: dict[str, int], whole: list[str], terms: list[Term], limit: float
+    method: str, losses: dict, dense: dict[str, int], whole: list[str], terms: list[Term], limit: float, round_to: int
 ) -> dict[str, int]:
     """{name: the value chosen} within ``limit``. ``whole``: names of those that stay as they are, or go as a whole."""
     if method == "uniform":
-        chosen = _uniform(dense, terms, limit)
+        chosen = _uniform(dense, terms, limit, round_to)
     else:
         options = {}
         for name, curve in losses.items():
-            low = int(curve.x[0]) if curve is not None else dense[name]
-            steps = np.geomspace(low, dense[name], STEPS) if low else [0, 1]
-            values = [dense[name]] if curve is None or (name in whole and low) else np.unique(np.round(steps).astype(int))
-            options[name] = {int(value): 0.0 if curve is None else float(curve(value)) for value in values}
+            size = dense[name]
+            low = int(curve.x[0]) if curve is not None else size
+            if curve is None or (name in whole and low):
+                values = {size}
+            elif not low:  # a block, which goes or stays
+                values = {0, size}
+            else:
+                widths = (nearest_width(step, size, round_to) for step in np.geomspace(low, size, STEPS))
+                values = {width for width in widths if width >= low}
+            options[name] = {value: 0.0 if curve is None else float(curve(value)) for value in sorted(values)}
         solve = knapsack if method == "knapsack" else greedy
         chosen = {name: int(value) for name, value in solve(options, terms, limit).items()}
-    return _filled(chosen, losses, dense, terms, limit)
+    return _filled(chosen, losses, dense, terms, limit, round_to)
 
 
-def _uniform(dense: dict[str, int], terms: list[Term], limit: float) -> dict[str, int]:
+def _uniform(dense: dict[str, int], terms: list[Term], limit: float, round_to: int) -> dict[str, int]:
     """The largest widths that keep the same share of each group, in hundredths; blocks stay."""
     for share in np.arange(100, 0, -1) / 100:
-        chosen = {name: max(1, int(share * size)) for name, size in dense.items()}
+        chosen = {name: width_within(share * size, size, round_to) for name, size in dense.items()}
         if (cost := total_cost(terms, chosen)) <= limit:
             return chosen
-    raise ValueError(f"budget must be at least {cost:,.6g}, the cost of one channel in each group, got {limit:,.6g}")
+    least = f"the cost of {fewest(round_to)} in each group"
+    raise ValueError(f"budget must be at least {cost:,.6g}, {least}, got {limit:,.6g}")
 
 
-def _filled(chosen: dict[str, int], losses: dict, dense: dict[str, int], terms: list[Term], limit: float) -> dict[str, int]:
-    """``chosen`` with what is left of ``limit`` filled up channel by channel.
+def _filled(
+    chosen: dict[str, int], losses: dict, dense: dict[str, int], terms: list[Term], limit: float, round_to: int
+) -> dict[str, int]:
+    """``chosen`` with what is left of ``limit`` filled up channel by channel, or ``round_to`` of them at a time.
 
     Where much is left after that, because no channel fits any more, one group may get another channel for some of a second
     group's, if that promises a smaller loss.
     """
-    first = topped_up(chosen, losses, dense, terms, limit)
+    first = topped_up(chosen, losses, dense, terms, limit, round_to)
     found = [first]
     if losses and total_cost(terms, first) < (1 - SLACK) * limit:
         groups = [name for name, value in first.items() if value and losses[name] is not None and dense[name] > 1]
         for up, down in itertools.permutations(groups, 2):
-            other = first | {up: min(first[up] + 1, dense[up])}
-            while total_cost(terms, other) > limit and other[down] > losses[down].x[0]:
-                other[down] -= 1
+            other = first | {up: wider(first[up], dense[up], round_to)}
+            while total_cost(terms, other) > limit and narrower(other[down], round_to) >= losses[down].x[0]:
+                other[down] = narrower(other[down], round_to)
             if total_cost(terms, other) <= limit:
-                found.append(topped_up(other, losses, dense, terms, limit))
+                found.append(topped_up(other, losses, dense, terms, limit, round_to))
     return min(found, key=lambda one: sum(float(curve(one[name])) for name, curve in losses.items() if curve is not None))
 
 
 def topped_up(
-    chosen: dict[str, int], losses: dict, dense: dict[str, int], terms: list[Term], limit: float
+    chosen: dict[str, int], losses: dict, dense: dict[str, int], terms: list[Term], limit: float, round_to: int
 ) -> dict[str, int]:
-    """One channel after the other, as long as one fits: where it gains most for what it costs.
+    """One channel (or ``round_to``) after the other, as long as one fits: where it gains most for what it costs.
 
     Without curves it is the group with the smallest share.
     """
@@ -300,15 +314,16 @@ def topped_up(
         steps = []
         for name, value in chosen.items():
             if 0 < value < dense[name]:
-                cost = total_cost(terms, chosen | {name: value + 1})
+                more = wider(value, dense[name], round_to)
+                cost = total_cost(terms, chosen | {name: more})
                 curve = losses.get(name)
-                gain = -value / dense[name] if curve is None else (curve(value) - curve(value + 1)) / max(cost - spent, 1e-9)
+                gain = -value / dense[name] if curve is None else (curve(value) - curve(more)) / max(cost - spent, 1e-9)
                 if cost <= limit:
                     steps.append((float(gain), name, cost))
         if not steps:
             return chosen
         _, name, spent = max(steps)
-        chosen[name] += 1
+        chosen[name] = wider(chosen[name], dense[name], round_to)
 
 
 def _checked(model: nn.Module, budget: float, cost: str, levels: Iterable[str], method: str) -> set[str]:

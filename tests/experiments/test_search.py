@@ -32,6 +32,14 @@ def test_a_search_stays_in_its_budget_and_goes_on_where_it_was_stopped(imperfect
     assert len(other.trials) == 1, "another question has a file of its own"
 
 
+def test_a_search_in_multiples(imperfect, uneven_data):
+    model = imperfect()
+    found = ap.search_ratios(model, uneven_data, 0.8, trials=2, num_images=20, round_to=4)
+    dense = {"conv1": 6, "conv2": 8, "fc1": 12}
+    assert found.trials[list(dense)].apply(lambda kept: (kept % 4 == 0) | (kept == dense[kept.name])).all(axis=None)
+    assert found.spent <= 0.8 * ap.count_macs(model, uneven_data.image_shape)
+
+
 def test_a_hopeless_trial_is_pruned_after_its_first_look(imperfect, uneven_data, monkeypatch):
     monkeypatch.setattr(search, "STARTUP", 2)
     losses = iter([1.0, 1.0, 2.0, 2.0, 5.0, 0.5, 0.5])
@@ -61,6 +69,8 @@ def test_workers_share_one_search(imperfect, uneven_data, tmp_path):
         ({"budget": 0.5, "trials": 0}, "trials must be at least 1, got 0"),
         ({"budget": 0.5, "cost": "time"}, "cost must be one of"),
         ({"budget": 0.001}, "budget must be at least"),
+        ({"budget": 0.1, "round_to": 4}, "the cost of 4 channels in each group"),
+        ({"budget": 0.5, "round_to": 0}, "round_to must be at least 1 channel, got 0"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, words, imperfect, uneven_data):

@@ -97,6 +97,22 @@ def test_a_plan_meets_its_budget_and_the_network_costs_what_it_says(method, cost
         assert kept["conv2"] == kept.max() > kept.min(), "what is worth most is spared"
 
 
+@pytest.mark.parametrize("method", ["knapsack", "greedy", "uniform"])
+@pytest.mark.parametrize("budget", [0.8, 0.5])
+def test_widths_in_multiples_never_exceed_the_budget_and_leave_no_multiple_unused(method, budget, uneven_data):
+    torch.manual_seed(0)
+    model = ap.ArticleNet((36, 6), 60, num_classes=4, image_size=16).eval()  # 6: fewer than one multiple
+    plan = ap.allocate(
+        model, uneven_data, budget, method=method, curves=steep_curves(model, uneven_data), round_to=8, num_images=50
+    )
+    assert plan.spent == COUNTED["macs"](plan.model, uneven_data) <= plan.budget
+    assert all(kept % 8 == 0 or kept == of for kept, of in zip(plan.kept.kept, plan.kept.of, strict=True))
+    terms, chosen = cost_terms(model, uneven_data, "macs", []), plan.kept.kept.to_dict()
+    for name, kept in chosen.items():
+        more = min(kept + 8, plan.kept.of[name])
+        assert kept == plan.kept.of[name] or total_cost(terms, chosen | {name: more}) > plan.budget
+
+
 @pytest.mark.parametrize("method", ["knapsack", "uniform"])
 def test_what_a_coarse_grid_leaves_is_filled_up(method, shapes_data):
     model = ap.load_model("article-net", "shapes")
@@ -182,6 +198,8 @@ WRONG = [
     ({"budget": 0.5, "method": "best"}, "method must be one of 'knapsack', 'greedy', 'uniform', got 'best'"),
     ({"budget": 0.0001}, "budget must be at least"),
     ({"budget": 0.0001, "method": "uniform"}, "budget must be at least"),
+    ({"budget": 0.2, "method": "uniform", "round_to": 8}, "the cost of 8 channels in each group"),
+    ({"budget": 0.5, "round_to": 0}, "round_to must be at least 1 channel, got 0"),
     ({"budget": 0.5, "cost": "latency", "batch_size": 0}, "batch_size must be at least 1, got 0"),
 ]
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import attnprune_edu as ap
 
@@ -279,3 +279,100 @@ def test_the_warning_points_to_the_line_that_called_the_rule():
         ap.threshold_as_printed(importance, 1)
         ap.threshold_at(importance, {"layer": 9.0})
     assert [warning.filename for warning in caught] == [__file__] * 3
+
+
+@pytest.mark.parametrize(
+    ("kept", "channels", "round_to", "expected"),
+    [
+        (13, 32, 8, 16), (11, 32, 8, 8), (12, 32, 8, 16), (16, 32, 8, 16), (3, 32, 8, 8), (32, 32, 8, 32),
+        (18, 20, 8, 20), (17, 20, 8, 16), (1, 6, 8, 6), (5, 8, 8, 8), (5, 9, 1, 5),
+    ],
+)  # fmt: skip
+def test_the_best_channels_stay_up_to_the_nearest_multiple_or_the_whole_layer(kept, channels, round_to, expected):
+    values = torch.rand(channels, generator=torch.Generator().manual_seed(0))
+    best = values >= values.topk(expected).values[-1]
+    theta = values.topk(kept).values[-1].item()
+    for found in (
+        ap.threshold_at({"layer": values}, {"layer": theta}, round_to=round_to),
+        ap.threshold_by_ratio({"layer": values}, 1 - kept / channels, round_to=round_to),
+        ap.threshold_by_quantile({"layer": values}, (channels - kept) / max(1, channels - 1), round_to=round_to),
+    ):
+        assert torch.equal(found.keep["layer"], best)
+        assert found.theta["layer"] == pytest.approx(theta), "rounding does not move θ"
+
+
+@settings(max_examples=30)
+@given(IMPORTANCE, st.floats(0, 1), SCOPES, st.integers(1, 10))
+@pytest.mark.filterwarnings("ignore:.*would empty layer")
+def test_every_rule_rounds_what_it_keeps_of_each_layer_by_itself(importance, share, scope, round_to):
+    k = max(1, round(share * min(len(values) for values in importance.values())))
+    channels = sum(len(values) for values in importance.values())
+
+    def number(keep):
+        return sum(int(stays.sum()) for stays in keep.values())
+
+    allowed = {name: [*range(round_to, len(values), round_to), len(values)] for name, values in importance.items()}
+    budget = max(round(share * channels), sum(widths[0] for widths in allowed.values()))
+    nearest = {
+        ap.threshold_by_ratio: (share, scope),
+        ap.threshold_by_quantile: (share, scope),
+        ap.threshold_top_k_mean: (k,),
+        ap.threshold_as_printed: (k,),
+    }
+    for rule, how in nearest.items():
+        plain, rounded = rule(importance, *how).keep, rule(importance, *how, round_to=round_to).keep
+        for name, widths in allowed.items():
+            kept = int(plain[name].sum())
+            expected = min(widths, key=lambda width: (abs(width - kept), -width))
+            if kept > 1:  # one may have been put back where the rule keeps none
+                assert rounded[name].sum() == expected
+            assert int(rounded[name].sum()) in widths
+            assert (plain[name] <= rounded[name]).all() or (rounded[name] <= plain[name]).all(), "the same ranking"
+    within = ap.threshold_by_budget(importance, budget, number, scope, round_to=round_to).keep
+    assert number(within) <= budget and all(int(stays.sum()) in allowed[name] for name, stays in within.items())
+
+
+def test_coupled_layers_are_rounded_alike():
+    torch.manual_seed(0)
+    model = ap.ResNet20((16, 20, 24), num_classes=3)
+    groups = ap.coupled_layers(model, (3, 16, 16))
+    keep = ap.keep_by_ratio(ap.couple(ap.importance(model), groups), 0.45, round_to=4)
+    assert all(torch.equal(keep[group[0]], keep[layer]) for group in groups for layer in group)
+    small = ap.remove(ap.mask(model, keep), torch.zeros(2, 3, 16, 16))
+    widths = [len(module.weight) for module in small.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert all(width % 4 == 0 for width in widths) and len(set(widths)) > 2
+
+
+def test_a_budget_too_small_for_one_multiple_is_named():
+    importance = {"narrow": torch.rand(6), "wide": torch.rand(32)}
+
+    def number(keep):
+        return sum(int(stays.sum()) for stays in keep.values())
+
+    keep = ap.threshold_by_budget(importance, 14, number, round_to=8).keep
+    assert keep["narrow"].all() and keep["wide"].sum() == 8
+    with pytest.raises(ValueError, match=r"budget must be at least 14, the cost of 8 channels in each layer, got 13"):
+        ap.threshold_by_budget(importance, 13, number, round_to=8)
+    with pytest.warns(UserWarning, match=r"'wide' \(32 channels\); its 8 most important channels stay"):
+        ap.keep_by_ratio({"wide": importance["wide"]}, 1.0, round_to=8)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda importance, n: ap.keep_by_ratio(importance, 0.3, round_to=n),
+        lambda importance, n: ap.threshold_by_quantile(importance, 0.3, round_to=n),
+        lambda importance, n: ap.threshold_top_k_mean(importance, 2, round_to=n),
+        lambda importance, n: ap.threshold_as_printed(importance, 2, round_to=n),
+        lambda importance, n: ap.threshold_at(importance, {"layer": 2.0}, round_to=n),
+        lambda importance, n: ap.threshold_by_budget(importance, 2, lambda keep: 1, round_to=n),
+    ],
+)
+def test_multiples_are_of_whole_channels(rule):
+    importance = {"layer": torch.tensor([3.0, 1.0, 2.0])}
+    for wrong in (0, -8):
+        with pytest.raises(ValueError, match=f"round_to must be at least 1 channel, got {wrong}"):
+            rule(importance, wrong)
+    for wrong in (8.0, True, "8"):
+        with pytest.raises(TypeError, match=f"round_to must be a whole number of channels, got {wrong!r}"):
+            rule(importance, wrong)
