@@ -4,6 +4,8 @@ from .. import plots
 from ..pruning.budget import Plan
 from .picture_widget import PictureWidget, as_percent, share_slider
 
+UNITS = {"macs": "MACs", "params": "parameters", "latency": "milliseconds"}
+
 
 def budget_explorer(plans: dict[float, Plan], accuracy: dict[float, float]) -> PictureWidget:
     """Move the budget and see what the plan keeps of each group of channels.
@@ -22,10 +24,10 @@ def budget_picture(plans: dict[float, Plan], accuracy: dict[float, float], at: f
         raise ValueError(f"at must be one of {sorted(plans)}, got {at}")
     plan = plans[at]
     groups = plan.kept[plan.kept.level == "filters"]
-    widths = ", ".join(f"{row.kept:,} of {row.of:,} of {name}" for name, row in groups.iterrows())
+    widths = ", ".join(f"{row.kept:,} of the {row.of:,} channels of {name}" for name, row in groups.iterrows())
     blocks = f"; gone as a whole: {', '.join(plan.removed_blocks)}" if plan.removed_blocks else ""
     alt = (
-        f"With {as_percent(at)} of the {plan.cost} the plan keeps {widths}{blocks}. Repaired, without training, the "
+        f"With {as_percent(at)} of the {UNITS[plan.cost]} the plan keeps {widths}{blocks}. Repaired, without training, the "
         f"validation accuracy is {accuracy[at]:.1%}."
     )
     return plots.png(plots.plot_plan(plan.kept)), alt

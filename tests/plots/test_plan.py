@@ -49,10 +49,10 @@ def test_the_slider_draws_the_plan_of_its_budget():
     explorer = widgets.budget_explorer(plans, {0.5: 0.7, 0.25: 0.6})
     slider = explorer.children[0]
     slider.value = 0.25
-    assert "4 of 32 of conv1" in explorer.picture.value and "gone as a whole: block" in explorer.picture.value
-    assert "60.0%" in explorer.picture.value and "16 of 32" not in explorer.picture.value
+    assert "4 of the 32 channels of conv1" in explorer.picture.value and "gone as a whole: block" in explorer.picture.value
+    assert "60.0%" in explorer.picture.value and "16 of the 32" not in explorer.picture.value
     picture, alt = widgets.budget_picture(plans, {0.5: 0.7, 0.25: 0.6}, 0.5)
-    assert np.asarray(Image.open(io.BytesIO(picture))).std() > 0 and alt.startswith("With 50% of the macs")
+    assert np.asarray(Image.open(io.BytesIO(picture))).std() > 0 and alt.startswith("With 50% of the MACs")
 
 
 def test_what_does_not_fit_is_refused():
