@@ -1,12 +1,21 @@
-"""The command ``attnprune-edu``: ``lesson`` copies lessons, ``data`` downloads CIFAR-10, ``doctor`` looks around here.
+"""The command ``attnprune-edu``: ``lesson`` copies lessons, ``data`` downloads data sets, ``doctor`` looks around here.
 
 What teachers do with it stands in ``grading.cli``.
 """
 
 import argparse
+import importlib
 import sys
 
 from .grading import cli as teachers
+
+# What `attnprune-edu data NAME` fetches: the module with the function that does so, and what it is.
+DOWNLOADS = {
+    "cifar10": ("download", "photographs, 170 MB"),
+    "digits": ("digits", "spoken digits, 16 MB"),
+    "xrays": ("xrays", "chest X-rays, 4 MB"),
+    "faces": ("faces", "the Database of Faces, 4 MB"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,7 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     lesson = commands.add_parser("lesson", help="copy lessons into workbook/, where you may change what you like")
     lesson.add_argument("lessons", nargs="*", metavar="NN", help="their numbers, such as 02; without any, all of them")
     lesson.add_argument("--fresh", action="store_true", help="a clean copy; the one you had keeps a dated name beside it")
-    commands.add_parser("data", help="download CIFAR-10 (170 MB) into the cache folder; run again to resume")
+    data = commands.add_parser("data", help="download a data set into the cache folder; run again to resume")
+    choices = ", ".join(f"{name} ({what})" for name, (_, what) in DOWNLOADS.items())
+    data.add_argument(
+        "name", nargs="?", metavar="NAME", choices=DOWNLOADS, default="cifar10", help=f"{choices}; cifar10 if none"
+    )
     commands.add_parser("doctor", help="check versions, data, networks and kernel, and say what to do")
     teachers.add_to(commands)
     chosen = vars(parser.parse_args(arguments))
@@ -52,17 +65,18 @@ def _doctor() -> int:
     return 1 if failed else 0
 
 
-def _data() -> int:
-    from .data.download import download_cifar10
+def _data(name: str) -> int:
     from .data.images import cache_folder
 
+    module, _ = DOWNLOADS[name]
+    download = getattr(importlib.import_module(f".data.{module}", __package__), f"download_{name}")
     try:
-        folder = download_cifar10(cache_folder())
-    except OSError as error:
+        place = download(cache_folder())
+    except (ImportError, OSError, ValueError) as error:
         print(f"attnprune-edu data: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped. Run the same command again to go on from here.", file=sys.stderr)
         return 130
-    print(f"CIFAR-10 is in {folder}")
+    print(f"{name} is in {place}")
     return 0

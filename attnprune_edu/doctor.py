@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from . import _limits
-from .data import images
+from .data import digits, faces, images, xrays
 from .grading import sandbox
 from .networks import inference
 from .report import checkpoints
@@ -48,6 +48,7 @@ def examine() -> Iterator[Finding]:
     yield processor()
     yield memory()
     yield data()
+    yield from other_data()
     yield cache_folder()
     yield from shipped_networks()
     yield notebook_kernel()
@@ -161,6 +162,29 @@ def data() -> Finding:
     if chosen == "cifar10":
         return Finding(False, "ATTNPRUNE_DATA asks for CIFAR-10, which is not on this machine", advice)
     return Finding(True, "CIFAR-10 is not on this machine; the lessons will use the embedded set", advice)
+
+
+def other_data() -> Iterator[Finding]:
+    """Which data of other kinds are here? Each belongs to one or two lessons, so it is in order to have none."""
+    for name, present, load in (
+        ("digits", digits.has_digits, digits.load_digits),
+        ("xrays", xrays.has_xrays, xrays.load_xrays),
+        ("faces", faces.has_faces, faces.load_faces),
+    ):
+        variable = f"ATTNPRUNE_{name.upper()}"
+        chosen = os.environ.get(variable, "").strip()
+        try:
+            found = load(announce=False) if chosen else None
+        except (OSError, TypeError, ValueError) as error:
+            advice = f"Correct the path or the file, or unset {variable}."
+            yield Finding(False, f"{variable} names {chosen}, which cannot be used: {error}", advice)
+            continue
+        if found:
+            yield Finding(True, f"{name}: {chosen} ({variable})")
+        elif present():
+            yield Finding(True, f"{name} are in {images.cache_folder()}")
+        else:
+            yield Finding(True, f"{name} are not on this machine", f"`attnprune-edu data {name}` fetches them.")
 
 
 def cache_folder() -> Finding:

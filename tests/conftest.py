@@ -4,6 +4,8 @@ import copy
 import functools
 import subprocess
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,8 @@ def pytest_collection_modifyitems(items):
 def _own_surroundings(monkeypatch, tmp_path):
     """No test reads or fills the user's cache, nor follows the user's choice of data."""
     monkeypatch.setenv("ATTNPRUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("ATTNPRUNE_DATA", raising=False)
+    for variable in ("DATA", "DIGITS", "XRAYS", "FACES"):
+        monkeypatch.delenv(f"ATTNPRUNE_{variable}", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +120,43 @@ def cifar10_npz(tmp_path_factory) -> Path:
         pytest.skip(f"the JPEG copy of CIFAR-10 is not beside this checkout ({SHARED_DATA})")
     path = tmp_path_factory.mktemp("cifar10") / "cifar10.npz"
     subprocess.run([sys.executable, unpack, path], check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def serve(tmp_path, monkeypatch):
+    """A function (name, bytes) that puts a file on a web server of this computer and returns its address."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+
+    def put(name, content):
+        (folder / name).write_bytes(content)
+        return f"http://127.0.0.1:{server.server_port}/{name}"
+
+    yield put
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def shared_data():
+    """A function that returns the path of a file beside this checkout, or skips the test."""
+
+    def path(name):
+        if not (SHARED_DATA / name).is_file():
+            pytest.skip(f"{name} is not beside this checkout ({SHARED_DATA})")
+        return SHARED_DATA / name
+
     return path
 
 

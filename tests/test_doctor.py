@@ -176,6 +176,21 @@ def test_a_torchvision_that_cannot_be_imported_is_named(monkeypatch):
     assert "torchvision cannot be imported" in doctor.torchvision_pair().found
 
 
+def test_data_of_other_kinds_are_listed_and_one_that_cannot_be_used_is_named(monkeypatch, tmp_path):
+    assert [finding.found.split()[0] for finding in doctor.other_data()] == ["digits", "xrays", "faces"]
+    assert all("not on this machine" in it.found and "attnprune-edu data" in it.advice for it in doctor.other_data())
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for file in ("spoken-digits.npz", "pneumoniamnist.npz", "olivettifaces.mat"):
+        (cache / file).touch()
+    assert all(it.in_order and str(cache) in it.found and not it.advice for it in doctor.other_data())
+    monkeypatch.setenv("ATTNPRUNE_XRAYS", str(tmp_path / "absent.npz"))
+    monkeypatch.setenv("ATTNPRUNE_FACES", "drawn")
+    _, xrays, faces = doctor.other_data()
+    assert not xrays.in_order and "ATTNPRUNE_XRAYS names" in xrays.found and "no such file" in xrays.found and xrays.advice
+    assert faces.in_order and faces.found == "faces: drawn (ATTNPRUNE_FACES)"
+
+
 def test_a_damaged_network_and_a_foreign_kernel_are_named(monkeypatch, tmp_path):
     (tmp_path / "article-net-cifar10.safetensors").write_bytes(b"cut")
     monkeypatch.setattr(checkpoints, "PRETRAINED", tmp_path)
@@ -196,7 +211,7 @@ def test_a_failed_check_is_the_exit_status(monkeypatch, capsys):
 
 
 def test_data_command_reports_failure_and_success(monkeypatch, capsys, tmp_path):
-    from attnprune_edu.data import download
+    from attnprune_edu.data import digits, download, faces, xrays
 
     def fails(folder):
         raise download.DownloadError("every source failed")
@@ -205,6 +220,12 @@ def test_data_command_reports_failure_and_success(monkeypatch, capsys, tmp_path)
     assert cli.main(["data"]) == 1 and "every source failed" in capsys.readouterr().err
     monkeypatch.setattr(download, "download_cifar10", lambda folder: folder / "cifar-10-batches-py")
     assert cli.main(["data"]) == 0 and "cifar-10-batches-py" in capsys.readouterr().out
+    for module, name in ((digits, "digits"), (xrays, "xrays"), (faces, "faces")):
+        monkeypatch.setattr(module, f"download_{name}", lambda folder, name=name: folder / f"all-{name}")
+        assert cli.main(["data", name]) == 0 and f"cache/all-{name}" in capsys.readouterr().out.replace(os.sep, "/")
+    with pytest.raises(SystemExit):
+        cli.main(["data", "mnist"])
+    assert "choose from" in capsys.readouterr().err
 
 
 def test_the_command_is_installed():

@@ -22,7 +22,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-import pooch
+from pooch.hashes import hash_matches
 from tqdm.auto import tqdm
 
 CIFAR10_SOURCES = (
@@ -63,13 +63,14 @@ class _BrokenConnectionError(_SourceError):
 
 
 def fetch(
-    urls: Sequence[str], target: Path, sha256: str, *, timeout: float = 20.0, attempts: int = 3, progress: bool = True
+    urls: Sequence[str], target: Path, checksum: str, *, timeout: float = 20.0, attempts: int = 3, progress: bool = True
 ) -> Path:
     """Download a file from the first source that delivers it, and return its path, ``target``.
 
-    ``urls``: addresses of the same file, in the order in which to try them. ``sha256``: its checksum, 64 lower-case
-    hexadecimal digits. ``timeout``: seconds for which a source may stay silent. ``attempts``: so many times in a row may a
-    source's connection break without one new byte. ``progress``: show a bar, and say why a source was left.
+    ``urls``: addresses of the same file, in the order in which to try them. ``checksum``: the 64 hexadecimal digits of its
+    SHA-256, or another kind behind its name, as in ``"md5:…"``. ``timeout``: seconds for which a source may stay silent.
+    ``attempts``: so many times in a row may a source's connection break without one new byte. ``progress``: show a bar, and
+    say why a source was left.
 
     An interrupted download stays in ``<target>.part``, and the next call resumes it. A target with the right checksum is
     returned without asking any source, one with a wrong checksum is replaced; missing folders are created. If another
@@ -79,16 +80,16 @@ def fetch(
     Raises DownloadError if no source delivered the file, and OSError if it cannot be written, as on a full disk.
     """
     target = Path(target)
-    if _is_right(target, sha256):
+    if _is_right(target, checksum):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     failures, download = [], _Download(Path(f"{target}.part"), timeout, attempts, progress)
-    with _one_process_at_a_time(Path(f"{target}.lock")):
-        if _is_right(target, sha256):  # the process we waited for has fetched it
+    with one_process_at_a_time(Path(f"{target}.lock")):
+        if _is_right(target, checksum):  # the process we waited for has fetched it
             return target
         for url in _in_turn(urls, download.slow):
             try:
-                download.complete(url, sha256)
+                download.complete(url, checksum)
                 return download.part.replace(target)
             except _SourceError as failure:
                 failures.append(f"{url}: {failure}")
@@ -122,7 +123,7 @@ def download_cifar10(
     if mirror := os.environ.get("ATTNPRUNE_CIFAR10_URL"):
         urls = (mirror, *urls)
     finished.parent.mkdir(parents=True, exist_ok=True)
-    with _one_process_at_a_time(Path(f"{finished}.lock")):
+    with one_process_at_a_time(Path(f"{finished}.lock")):
         if finished.is_dir():  # the process we waited for has unpacked it
             return finished
         unpacking = Path(f"{finished}.unpacking")
@@ -147,11 +148,11 @@ class _Download:
         self.part, self.timeout, self.attempts, self.progress = part, timeout, attempts, progress
         self.slow = {}  # the sources that were left because they are slow, and their bytes per second
 
-    def complete(self, url: str, sha256: str) -> None:
+    def complete(self, url: str, checksum: str) -> None:
         """Have all of the file from one source, with the right checksum; wrong bytes are thrown away."""
         for resumed in (self.part.exists(), False):
             self._transfer(url)
-            if _is_right(self.part, sha256):
+            if _is_right(self.part, checksum):
                 return
             self.part.unlink()
             if not resumed:  # otherwise the wrong bytes may be older than this source's: it may begin again
@@ -262,7 +263,7 @@ def _unpack(archive: Path, unpacking: Path, finished: Path) -> None:
 
 
 @contextmanager
-def _one_process_at_a_time(lock: Path) -> Iterator[None]:
+def one_process_at_a_time(lock: Path) -> Iterator[None]:
     """Hold the lock file during the block, and remove it afterwards; wait while another process holds it.
 
     The operating system locks the open file, and lets go when the process ends, however that happens: what a killed
@@ -300,8 +301,8 @@ def _try_to_lock(lock: Path, file: BinaryIO) -> bool:
         return True
 
 
-def _is_right(path: Path, sha256: str) -> bool:
-    return path.is_file() and pooch.file_hash(path) == sha256
+def _is_right(path: Path, checksum: str) -> bool:
+    return path.is_file() and hash_matches(path, checksum)
 
 
 def _size(path: Path) -> int:
