@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .observers import gradient_of_last, observe
 from .steps import first_problem, no_tensor, step_by_step
 from .verdict import NOT_TRIED, Answered, Verdict, a_kind, close_to, exercise, number_of, returned_by, right, wrong
 
@@ -46,10 +47,10 @@ def steps_until_overtaken(answer, *, decay: float = 0.95, behind: float = 0.5) -
 
 
 @exercise
-def held_ramp(function) -> Verdict:
+def held_ramp(function, *, slow: float = 0) -> Verdict:
     """A function (ratio, epochs, accuracies, wanted) → the silent share after each epoch, by a cubic ramp that waits.
 
-    In an epoch that follows an accuracy below ``wanted`` it stands still.
+    In an epoch that follows an accuracy below ``wanted`` it goes on by ``slow`` epochs.
     """
     for epochs in (3, 5):
         ratio, wanted = 0.5 + int(torch.randint(1, 40, ())) / 100, 0.6 + int(torch.randint(0, 20, ())) / 100
@@ -64,7 +65,7 @@ def held_ramp(function) -> Verdict:
             *high[1:],
             high[0],
         ]  # equal is good enough; ends after the ramp
-        given = _Ramp(ratio, epochs, accuracies, wanted)
+        given = _Ramp(ratio, epochs, accuracies, wanted, slow)
         if problem := _amiss(_shares(function, given), given):
             return wrong(problem)
     return right("the ramp loses no ground and skips nothing: it goes on where it stopped.")
@@ -75,6 +76,11 @@ class _Ramp(NamedTuple):
     epochs: int
     accuracies: list[float]
     wanted: float
+    slow: float
+
+    def share(self, done: float, power: int = 3) -> float:
+        """The share after so many epochs of the ramp."""
+        return self.ratio * (1 - (1 - done / self.epochs) ** power)
 
     def shares(
         self,
@@ -82,23 +88,25 @@ class _Ramp(NamedTuple):
         *,
         power: int = 3,
         same_epoch: bool = False,
-        if_held: Callable[[int], int] = lambda done: done,
         for_good: bool = False,
-        most: float | None = None,
+        if_held: Callable[[float], float] | None = None,
+        add: Callable[[float, float], float] | None = None,
     ) -> list[float]:
         """The share after each epoch; the arguments are slips."""
-        shares, done, held = [], 0, False
+        add = add or (lambda done, step: min(done + step, self.epochs))
+        shares: list[float] = []
+        done, held = 0.0, False
         for accuracy in self.accuracies:
             if same_epoch:
                 held = holds(accuracy, self.wanted)
-            done = if_held(done) if held else min(done + 1, most or self.epochs)
-            shares.append(self.ratio * (1 - (1 - done / self.epochs) ** power))
+            done = if_held(done) if held and if_held else add(done, self.slow if held else 1)
+            shares.append(self.share(done, power))
             held = (for_good and held) or holds(accuracy, self.wanted)
         return shares
 
 
 def _shares(function, given: _Ramp) -> list[float]:
-    result = returned_by(function, *given._replace(accuracies=list(given.accuracies)))
+    result = returned_by(function, given.ratio, given.epochs, list(given.accuracies), given.wanted)
     if isinstance(result, Tensor):
         result = result.tolist()
     if not isinstance(result, list | tuple):
@@ -117,24 +125,36 @@ def _amiss(found: list[float], given: _Ramp) -> str | None:
     unheld, held = given.shares(lambda accuracy, wanted: False), given.shares()
     waits = [False, *(accuracy < given.wanted for accuracy in given.accuracies[:-1])]
     jumps: list[float] = []
-    for share, wait in zip(unheld, waits, strict=True):
-        jumps.append(jumps[-1] if wait else share)
+    for epoch, wait in enumerate(waits, start=1):
+        jumps.append(min(jumps[-1] + given.slow if wait else epoch, given.epochs))
+    over = "when the ramp is over the share stays at `ratio`"
+    slow = f"{given.slow:g} epochs of the ramp"
+    adds = slow if given.slow else "nothing"
     slips = [
         (held, None),
-        (unheld, "your ramp never waits. After an accuracy below `wanted` the next epoch adds nothing."),
+        (unheld, f"your ramp never waits. After an accuracy below `wanted` the next epoch adds {adds}."),
+        (given.shares(if_held=lambda done: done), f"your ramp stands still. In your version such an epoch adds {slow}."),
+        (
+            given.shares(if_held=lambda done: min(done + 1 - given.slow, given.epochs)),
+            f"you take {given.slow:g} away from an epoch. In your version it adds {slow}.",
+        ),
         (given.shares(same_epoch=True), "an accuracy is known after its epoch: it decides about the next one."),
-        (jumps, "after the wait your ramp jumps to where it would have been. Count the epochs in which it went on."),
+        (
+            [given.share(done) for done in jumps],
+            "after the wait your ramp jumps to where it would have been. Count the epochs in which it went on.",
+        ),
         (given.shares(lambda accuracy, wanted: accuracy <= wanted), "an accuracy of just `wanted` is good enough: use <."),
         (given.shares(lambda accuracy, wanted: accuracy > wanted), "it is the other way round: wait while it is too low."),
         (given.shares(for_good=True), "your ramp stops for good. When the accuracy is back, it goes on."),
         (
             given.shares(if_held=lambda done: max(done - 1, 0)),
-            "your ramp goes back. What is silent may change, but the share stays.",
+            "your ramp goes back. What is silent may change, but the share never falls.",
         ),
         (given.shares(if_held=lambda done: 0), "your ramp begins anew after a wait. It goes on where it stopped."),
         (given.shares(power=1), "that waits as it should, but the ramp is linear. Use the cubic one of lesson 06."),
         (given.shares(power=2), "the exponent of the ramp is 3."),
-        (given.shares(most=math.inf), "when the ramp is over the share stays at `ratio`; yours goes on."),
+        (given.shares(add=lambda done, step: done + step), f"{over}; yours goes on."),
+        (given.shares(add=lambda done, step: done + step * (done < given.epochs)), f"{over}, and does not pass it."),
         ([1 - share for share in held], "that share stays open. The silent share is asked for."),
         ([100 * share for share in held], "give shares between 0 and 1, not percent."),
         ([0.0, *held[:-1]], "that is the share before each epoch. The first epoch already takes some: give it after each."),
@@ -152,11 +172,21 @@ def _amiss(found: list[float], given: _Ramp) -> str | None:
 
 
 @exercise
-def running_gate(function) -> Verdict:
-    """A function (output, mean, keep, share, decay) → now, mean, keep, gated: one training step of a layer's gate."""
+def running_gate(function, *, power: float = 2) -> Verdict:
+    """A function (output, mean, keep, share, decay) → now, mean, keep, gated: one training step of a layer's gate.
+
+    ``power``: of the mean over the pictures, in the attention ``now``.
+    """
+    gradients = []
+
+    def observed(*inputs):
+        result, *gradients[:] = observe(gradient_of_last, function, *inputs)
+        return result
+
     for first in (False, True):
-        case = _gate_case(first)
-        parts = step_by_step(function, STEPS, *case.given)
+        case = _gate_case(first, power)
+        parts = step_by_step(observed if callable(function) else function, STEPS, *case.given)
+        case = case._replace(gradient=gradients[0])
         if problem := first_problem(parts, STEPS, case):
             when = " (in the first step of all, where `mean` is None)" if first else ""
             return wrong(problem.message.removesuffix(".") + f"{when}.", problem.share)
@@ -169,10 +199,16 @@ class _GateCase(NamedTuple):
     keep: Tensor
     share: float
     decay: float
+    power: float
+    gradient: Tensor | None = None  # of the sum of what the reader's gate lets through, by ``output``
 
     @property
     def given(self) -> tuple:
-        return tuple(self)
+        return self[:5]
+
+    @property
+    def now(self) -> Tensor:
+        return _attention(self.values, self.power)
 
     @property
     def values(self) -> Tensor:
@@ -186,8 +222,8 @@ class _GateCase(NamedTuple):
         return round(self.share * len(self.keep))
 
 
-def _attention(output: Tensor) -> Tensor:
-    return (output.relu().mean(dim=0) ** 2).mean(dim=(1, 2))
+def _attention(output: Tensor, power: float) -> Tensor:
+    return (output.relu().mean(dim=0) ** power).mean(dim=(1, 2))
 
 
 def _best(scores: Tensor, count: int) -> Tensor:
@@ -196,18 +232,18 @@ def _best(scores: Tensor, count: int) -> Tensor:
     return keep
 
 
-def _gate_case(first: bool) -> _GateCase:
+def _gate_case(first: bool, power: float) -> _GateCase:
     """A step in which each slip makes a difference: drawn again until it does."""
     channels, share, decay = (9, 1 / 3, 0.6) if first else (10, 0.4, 0.7)
     while True:
         loudness = torch.linspace(0.5, 2, channels)[torch.randperm(channels)][:, None, None]
         output = torch.randn(7, channels, 4, 5) * loudness + 0.5 * torch.randn(channels, 1, 1)
-        now = _attention(output)
+        now = _attention(output, power)
         mean = None if first else now[torch.randperm(channels)]
         keep = torch.ones(channels, dtype=torch.bool)
         if not first:
             keep[torch.randperm(channels)[:4]] = False
-        case = _GateCase(output.requires_grad_(), mean, keep, share, decay)
+        case = _GateCase(output.requires_grad_(), mean, keep, share, decay, power)
         mixed, count = case.blend(now, decay, 1 - decay), channels - case.silent
         best = _best(mixed, count)
         others = [best & keep, _best(now, count), _best(mean, count), keep] if not first else [keep]
@@ -217,7 +253,8 @@ def _gate_case(first: bool) -> _GateCase:
 
 
 def _alike(found: Tensor, wanted: Tensor) -> bool:
-    return found.shape == wanted.shape and torch.allclose(found.to(wanted), wanted, rtol=1e-4, atol=1e-6)
+    # NaN is what a power that is not whole makes of negative numbers: of all slips, those without the ReLU.
+    return found.shape == wanted.shape and torch.allclose(found.to(wanted), wanted, rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def _by_channel(value, name: str, case: _GateCase) -> str | None:
@@ -242,27 +279,37 @@ def _first_match(found: Tensor, slips: list[tuple[Tensor, str]]) -> str | None:
 def _wrong_now(now, parts, case: _GateCase) -> str | None:
     if problem := _by_channel(now, "now", case):
         return problem
-    output, dims = case.values, (1, 2)
-    wanted, through = _attention(output), output.relu()
+    output, power, dims = case.values, case.power, (1, 2)
+    wanted, through = case.now, output.relu()
     if _alike(now, wanted):
         return None
     gated = torch.where(case.keep[:, None, None], output, 0.0)
+    raised = "the square" if power == 2 else f"the power {power:g}"
     slips = [
         (
-            _attention(gated),
+            _attention(gated, power),
             "you measure behind the gate: what is silent gets 0 and can never come back. Measure before it.",
         ),
-        ((output.mean(0) ** 2).mean(dims), "the ReLU is missing: only what a channel lets through counts."),
-        ((output.mean(0).relu() ** 2).mean(dims), "first the ReLU, then the mean over the pictures."),
+        (_attention(output, 2), f"you square. Your version takes {raised}."),
+        ((power * through.mean(0)).mean(dims), f"you multiply by {power:g}. Take {raised}."),
+        (_attention(output, 1 / power), f"that is a root. Take {raised}."),
+        ((output.mean(0) ** power).mean(dims), "the ReLU is missing: only what a channel lets through counts."),
+        ((output.mean(0).relu() ** power).mean(dims), "first the ReLU, then the mean over the pictures."),
         (
-            (output.abs().mean(0) ** 2).mean(dims),
+            (output.abs().mean(0) ** power).mean(dims),
             "you take the size of each output. What is negative does not pass the ReLU.",
         ),
-        ((through**2).mean(dim=(0, 2, 3)), "you square each picture. First the mean over the pictures, then the square."),
-        (through.mean(dim=(0, 2, 3)), "the square is missing."),
-        (through.mean(dim=(0, 2, 3)) ** 2, "you square at the end. Square at each position, then take the mean over them."),
-        ((through.mean(0) ** 2).sum(dims), "you add the positions up. Take their mean."),
-        ((through.sum(0) ** 2).mean(dims), "you add the pictures up. Take their mean."),
+        (
+            (through**power).mean(dim=(0, 2, 3)),
+            f"you take {raised} of each picture. First comes the mean over the pictures.",
+        ),
+        (through.mean(dim=(0, 2, 3)), f"{raised} is missing."),
+        (
+            through.mean(dim=(0, 2, 3)) ** power,
+            f"you take {raised} at the end. Take it at each position, and then the mean over them.",
+        ),
+        ((through.mean(0) ** power).sum(dims), "you add the positions up. Take their mean."),
+        ((through.sum(0) ** power).mean(dims), "you add the pictures up. Take their mean."),
     ]
     return _first_match(now, slips) or (
         f"the shape is right, the numbers are not: the first is {now[0]:.4g}, and it should be {wanted[0]:.4g}."
@@ -274,7 +321,7 @@ def _wrong_mean(mean, parts, case: _GateCase) -> str | None:
         return "there is no mean yet, so that of this step is the first: return `now`."
     if problem := _by_channel(mean, "mean", case):
         return problem
-    now = _attention(case.values)
+    now = case.now
     wanted = case.blend(now, case.decay, 1 - case.decay)
     if _alike(mean, wanted):
         return None
@@ -299,7 +346,7 @@ def _wrong_keep(keep, parts, case: _GateCase) -> str | None:
         return problem
     if keep.dtype != torch.bool:
         return f"it should hold True and False, and its type is {str(keep.dtype).removeprefix('torch.')}."
-    now = _attention(case.values)
+    now = case.now
     mean = case.blend(now, case.decay, 1 - case.decay)
     wanted = _best(mean, count)
     if keep.equal(wanted):
@@ -345,7 +392,7 @@ def _wrong_gated(gated, parts, case: _GateCase) -> str | None:
         return _first_match(found, slips) or "open channels should be as in `output`, silent ones 0."
     if not gated.requires_grad:
         return "no gradient gets through, so that nothing would learn. Only what is measured is without gradients."
-    (gradient,) = torch.autograd.grad(gated.sum(), case.output, allow_unused=True)
+    gradient = case.gradient
     if gradient is None or not _alike(gradient[:, keep], torch.ones_like(gradient[:, keep])):
         return "through an open gate the gradient should pass as if there were none."
     return None
