@@ -40,20 +40,33 @@ def bytes_of_single_weights(answer, *, weights: int = 8000, nonzero: int = 800) 
 
 
 class _Case(NamedTuple):
-    """For each layer the losses and the costs of its options, and what all together may cost."""
+    """For each layer the losses and the costs of its options, and what all together may cost.
+
+    Losses are added up as their ``power``.
+    """
 
     losses: list[list[float]]
     costs: list[list[int]]
     budget: int
+    power: float
+
+    @property
+    def counted(self) -> list[list[float]]:
+        return [[loss**self.power for loss in of] for of in self.losses]
 
     def answers(self) -> list[tuple[float, int, tuple[int, ...]]]:
         """(loss, cost, numbers of the options) of every combination."""
         found = []
         for chosen in itertools.product(*(range(len(options)) for options in self.costs)):
             picked = list(enumerate(chosen))
-            loss, cost = (sum(of[layer][option] for layer, option in picked) for of in (self.losses, self.costs))
+            loss, cost = (sum(of[layer][option] for layer, option in picked) for of in (self.counted, self.costs))
             found.append((loss, cost, chosen))
         return found
+
+    def optimum(self) -> set[tuple[int, ...]]:
+        """The numbers of the options of every combination that is best."""
+        least = self.best()[-1]
+        return {options for loss, cost, options in self.answers() if cost <= self.budget and loss <= least + 1e-6}
 
     def best(self) -> list[float]:
         answers = self.answers()
@@ -61,15 +74,16 @@ class _Case(NamedTuple):
 
 
 @exercise
-def knapsack_by_hand(function) -> Verdict:
+def knapsack_by_hand(function, *, power: float = 1) -> Verdict:
     """A function (losses, costs, budget) → best, loss, chosen that shares a budget among layers.
 
     ``losses``, ``costs``: for each layer a list with a number for each of its options, costs whole and above 0. ``best``:
     for each c = 0 … budget the smallest sum of losses with one option of each layer and costs of at most c, infinite if
     there is none; ``loss``: the smallest sum within the budget; ``chosen``: for each layer the number of the option, from 0.
+    What is added up is each loss to the ``power``.
     """
     for layers, options in ((3, 3), (2, 4), (4, 2)):
-        case = _drawn(layers, options)
+        case = _drawn(layers, options, power)
         parts = step_by_step(function, STEPS, [list(of) for of in case.losses], [list(of) for of in case.costs], case.budget)
         problems = {"best": _wrong_best, "loss": _wrong_loss, "chosen": _wrong_chosen}
         if verdict := first_problem(parts, problems, case):
@@ -77,15 +91,14 @@ def knapsack_by_hand(function) -> Verdict:
     return right("no combination was tried twice, and none that matters was left out.")
 
 
-def _drawn(layers: int, options: int) -> _Case:
+def _drawn(layers: int, options: int, power: float) -> _Case:
     """A case in which what costs more loses less, greed misses the one best answer, and each slip shows in ``best``."""
     while True:
         costs = [sorted((torch.randperm(9)[:options] + 1).tolist()) for _ in range(layers)]
-        losses = [
-            sorted(torch.rand(options).mul(100).round().div(10).add(0.1).tolist(), reverse=True) for _ in range(layers)
-        ]
+        tenths = [sorted((torch.randperm(100)[:options] + 1).tolist(), reverse=True) for _ in range(layers)]
+        losses = [[loss / 10 for loss in of] for of in tenths]
         least, most = (sum(pick(of) for of in costs) for pick in (min, max))
-        case = _Case(losses, costs, (least + most) // 2)
+        case = _Case(losses, costs, (least + most) // 2, power)
         fitting = sorted(loss for loss, cost, _ in case.answers() if cost <= case.budget)
         clear = len(fitting) > 2 and fitting[0] < min(fitting[1], _greedy(case)) - 1e-3
         if clear and all(slip(case) != case.best() for slip, _ in SLIPS):
@@ -98,11 +111,11 @@ def _greedy(case: _Case) -> float:
     while True:
         steps = [
             ((of[at] - of[at + 1]) / (cost[at + 1] - cost[at]), layer, cost[at + 1] - cost[at])
-            for layer, (of, cost, at) in enumerate(zip(case.losses, case.costs, chosen, strict=True))
+            for layer, (of, cost, at) in enumerate(zip(case.counted, case.costs, chosen, strict=True))
             if at + 1 < len(of) and spent + cost[at + 1] - cost[at] <= case.budget
         ]
         if not steps:
-            return sum(of[at] for of, at in zip(case.losses, chosen, strict=True))
+            return sum(of[at] for of, at in zip(case.counted, chosen, strict=True))
         _, layer, more = max(steps)
         chosen[layer], spent = chosen[layer] + 1, spent + more
 
@@ -114,7 +127,7 @@ def _table(
     pick: Callable = min,
     skip: bool = False,
     strict: bool = False,
-    values: str = "losses",
+    values: str = "counted",
 ) -> list[float]:
     """``best`` by the solution's loop, with a place for each slip."""
     best = [start(c) for c in range(case.budget + 1)]
@@ -143,6 +156,10 @@ SLIPS: list[tuple[Callable[[_Case], list[float]], str]] = [
 ]
 
 
+def _equal(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-4)
+
+
 def _wrong_best(part, parts: dict, case: _Case) -> str | None:
     if not isinstance(part, list | tuple | Tensor):
         return f"it should be a list, and this is {a_kind(part)}."
@@ -156,10 +173,20 @@ def _wrong_best(part, parts: dict, case: _Case) -> str | None:
     wanted = case.best()
 
     def equals(values):
-        return all(math.isclose(one, other, abs_tol=1e-4) for one, other in zip(found, values, strict=True))
+        return all(map(_equal, found, values))
 
     if equals(wanted):
         return None
+    plain, power = _table(case, values="losses"), case.power
+    versions = [  # what the lesson has no room for
+        (plain, f"those are sums of the losses. In your version, add up each loss to the power {power:g}."),
+        ([loss**power for loss in plain], "you take the power of the sum. Take it of each loss, and then add up."),
+        ([power * loss for loss in plain], f"you multiply by {power:g}. Take the power."),
+        ([loss ** (1 / power) for loss in wanted], "no root is taken at the end."),
+    ]
+    for values, message in versions:
+        if equals(values):
+            return message
     exactly = _table(case, start=lambda c: 0.0 if c == 0 else math.inf)
     if equals(exactly):
         return "that is for costs of exactly c. At most c is asked for: begin with 0 for every c, not for c = 0 alone."
@@ -172,13 +199,11 @@ def _wrong_best(part, parts: dict, case: _Case) -> str | None:
             "the old one you overwrite entries that you still want to read."
         )
     for layer in range(len(case.costs)):
-        if equals(_table(_Case([case.losses[layer]], [case.costs[layer]], case.budget))):
+        if equals(_table(case._replace(losses=[case.losses[layer]], costs=[case.costs[layer]]))):
             return f"it knows of the layer with the number {layer} alone. Add its losses to the `best` of the layers before."
     if equals([value if math.isfinite(value) else 0.0 for value in wanted]):
         return "where no combination is cheap enough, the entry should be infinite, `float('inf')`, not 0."
-    at = next(
-        c for c, (one, other) in enumerate(zip(found, wanted, strict=True)) if not math.isclose(one, other, abs_tol=1e-4)
-    )
+    at = next(c for c, (one, other) in enumerate(zip(found, wanted, strict=True)) if not _equal(one, other))
     numbers = f"losses {case.losses}, costs {case.costs}"
     return f"the entry for c = {at} is {found[at]:.4g}, and it should be {wanted[at]:.4g} ({numbers})."
 
@@ -187,12 +212,14 @@ def _wrong_loss(part, parts: dict, case: _Case) -> str | None:
     if problem := no_number(part):
         return problem
     found, best = float(part), [float(value) for value in parts["best"]]
-    if math.isclose(found, best[-1], abs_tol=1e-4):
+    if _equal(found, best[-1]):
         return None
-    if math.isclose(found, min(min(of) for of in case.losses), abs_tol=1e-4):
+    if _equal(found, min(min(of) for of in case.counted)):
         return "that is the smallest loss of a single option. All layers together are asked for."
-    if math.isclose(found, sum(min(of) for of in case.losses), abs_tol=1e-4):
+    if _equal(found, sum(min(of) for of in case.counted)):
         return "that is each layer's smallest loss, whatever it costs. Together they cost more than the budget."
+    if any(_equal(found, sum(of[at] for of, at in zip(case.losses, options, strict=True))) for options in case.optimum()):
+        return f"that adds up the losses as they are. In your version, add up each loss to the power {case.power:g}."
     if found in {cost for loss, cost, _ in case.answers() if loss < best[-1] + 1e-6} | {case.budget}:
         return "that is a cost. The smallest sum of losses is asked for."
     return f"it is {found:.4g}; the smallest sum of losses for at most the budget is an entry of `best`. Which one?"
@@ -204,7 +231,7 @@ def _wrong_chosen(part, parts: dict, case: _Case) -> str | None:
     chosen = [int(value) for value in part]
     if len(chosen) != len(case.costs):
         return f"it should have one number for each of {len(case.costs)} layers; it has {len(chosen)}."
-    optimum = {options for loss, cost, options in case.answers() if cost <= case.budget and loss <= case.best()[-1] + 1e-6}
+    optimum = case.optimum()
     if tuple(chosen) in optimum:
         return None
     if tuple(reversed(chosen)) in optimum:
@@ -216,7 +243,7 @@ def _wrong_chosen(part, parts: dict, case: _Case) -> str | None:
     if not all(0 <= at < len(of) for of, at in zip(case.costs, chosen, strict=True)):
         return f"{chosen} names an option that there is not; each layer has the numbers 0 to {len(case.costs[0]) - 1}."
     cost = sum(of[at] for of, at in zip(case.costs, chosen, strict=True))
-    loss = sum(of[at] for of, at in zip(case.losses, chosen, strict=True))
+    loss = sum(of[at] for of, at in zip(case.counted, chosen, strict=True))
     if cost > case.budget:
         return f"{chosen} costs {cost}, and the budget is {case.budget}."
     return f"{chosen} fits, but its losses add up to {loss:.4g}, and your `loss` is {float(parts['loss']):.4g}."
