@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from .style import without_ticks
 
-OPACITY = 0.6  # of a map: enough to see it, and the picture through it
+OPACITY = 0.75  # of a map: bright and dark are the map's rather than the picture's, which still shows through
 GREY_OF = torch.tensor([0.299, 0.587, 0.114])  # how bright red, green and blue seem
 
 
