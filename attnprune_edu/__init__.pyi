@@ -16,6 +16,10 @@ from .experiments.results import load_results as load_results
 from .experiments.search import search_ratios as search_ratios
 from .experiments.sensitivity import sensitivity as sensitivity
 from .experiments.sweep import sweep as sweep
+from .networks.attention_layer import (
+    Attention as Attention,
+    attention_probabilities as attention_probabilities,
+)
 from .networks.inference import (
     accuracy as accuracy,
     predict as predict,
@@ -24,6 +28,10 @@ from .networks.models import (
     VGG as VGG,
     ArticleNet as ArticleNet,
     ResNet20 as ResNet20,
+)
+from .networks.sequence import (
+    NameGRU as NameGRU,
+    NameTransformer as NameTransformer,
 )
 from .networks.tensorboard import to_tensorboard as to_tensorboard
 from .networks.training import (

@@ -5,9 +5,9 @@ import warnings
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from ..data.images import ImageData
+from .sequence import NameGRU, NameTransformer
 
 CONV_CHANNELS, HIDDEN = (32, 64), 1024  # the article's
 MANY_WEIGHTS = 20_000_000  # in one layer: a dozen times the article's whole network
@@ -246,43 +246,7 @@ def copy_of(model: nn.Module, known: dict[int, object] | None = None) -> nn.Modu
     return copy.deepcopy(model, empty | (known or {}))
 
 
-Layer = _ConvNd | nn.Linear  # what has channels: the filters of a convolution, the neurons of a linear layer
-
-
-def layers_with_channels(model: nn.Module) -> dict[str, nn.Module]:
-    """Return {name: layer} of every ``Linear`` and convolution (1d to 3d, also transposed), in the order of definition."""
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, Layer)}
-
-
-def width(layer: nn.Module) -> int:
-    """The number of output channels of a layer."""
-    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-
-
-def channel_dim(layer: nn.Module, tensor: Tensor) -> int:
-    """The dimension of the inputs or outputs of ``layer`` that counts channels; what stands before it is the batch."""
-    return tensor.ndim - 1 if isinstance(layer, nn.Linear) else tensor.ndim - 1 - len(layer.kernel_size)
-
-
-def output_dim(layer: nn.Module) -> int:
-    """The dimension of the weight of ``layer`` that counts its output channels; a transposed convolution has it second."""
-    return int(isinstance(layer, _ConvTransposeNd) and layer.groups == 1)
-
-
-def filters(layer: nn.Module, tensor: Tensor | None = None) -> Tensor:
-    """The weight of ``layer``, or a ``tensor`` of its shape, as (channels, weights of a channel)."""
-    weight = layer.weight if tensor is None else tensor
-    if isinstance(layer, _ConvTransposeNd):  # (inputs, channels of a group, …)
-        weight = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
-    return weight.flatten(1)
-
-
-def is_depthwise(layer: nn.Module) -> bool:
-    """Does each channel of this convolution read just the one input channel of its own number?"""
-    return getattr(layer, "groups", 1) > 1 and layer.groups == layer.in_channels == layer.out_channels
-
-
-ARCHITECTURES = {kind.__name__: kind for kind in (ArticleNet, ResNet20, VGG)}
+ARCHITECTURES = {kind.__name__: kind for kind in (ArticleNet, ResNet20, VGG, NameGRU, NameTransformer)}
 
 
 def architecture_of(model: nn.Module) -> dict:

@@ -2,19 +2,19 @@
 
 import contextlib
 import weakref
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from .inference import plain_outputs
+from .kinds import Layer, Recurrent, Units, channel_dim, is_depthwise, layers_with_channels, modules_of, readers, rows
 from .measuring import depends_on, distinct, settings, size_of_each, speaks
-from .models import Layer, channel_dim, is_depthwise, layers_with_channels
 
 OUTPUTS = "its channels reach the outputs of the network"
 
@@ -24,11 +24,12 @@ class Flow:
     """Where the channels of a network go, as ``follow`` found it. A *producer* is one output channel of one layer.
 
     ``producers``: (layer name, channel) of each; ``first``: {layer: its first producer}, the others follow one by one.
-    ``inputs``: {layer: for each of its input channels the producers that flow into it}; ``norms``: the same for the modules
-    that have parameters for each channel, such as a batch normalisation. ``needs_mask``: those of them whose shift makes a
-    silent channel speak again. ``stays``: {producer: why it cannot go}; ``uncalled``: {layer without producers: why}.
-    ``together``: producers that meet in one element. ``before_relu``: layers whose outputs go straight into a ReLU and
-    nowhere else.
+    ``inputs``: {key of a ``Reader``, mostly a layer: for each of its input channels the producers that flow into it};
+    ``norms``: the same for the modules that have parameters for each channel, such as a batch normalisation.
+    ``needs_mask``: those of them whose shift makes a silent channel speak again. ``stays``: {producer: why it cannot go};
+    ``uncalled``: {layer without producers: why}. ``together``: producers that meet in one element. ``one_width``: names of
+    layers that always have equally many channels. ``before_relu``: layers whose outputs go straight into a ReLU and nowhere
+    else.
     """
 
     producers: list[tuple[str, int]] = field(default_factory=list)
@@ -40,6 +41,7 @@ class Flow:
     uncalled: dict[str, str] = field(default_factory=dict)
     before_relu: set[str] = field(default_factory=set)
     together: list[frozenset[int]] = field(default_factory=list)
+    one_width: list[list[str]] = field(default_factory=list)
 
     def classes(self) -> list[int]:
         """For each producer a number that those share which can only go together."""
@@ -138,14 +140,21 @@ class Trace(TorchDispatchMode):
         self.meaning: list[frozenset[int]] = [frozenset()]
         self.shadows: dict[int, _Shadow] = {}
         self.verdicts: dict[tuple, tuple[bool, bool, bool]] = {}  # what normalisations of a kind do
-        self.unfollowed: dict[int, set[int]] = {}  # whole numbers and truth values, by the memory they lie in
+        # What is harmless as long as nobody uses it, by the memory it lies in: {label: why its channels stay if it is used}.
+        self.unfollowed: dict[int, dict[int, str]] = {}
         self.depth = 0  # > 0: inside a layer, which is not looked into
         self.straight: dict[int, str] = {}  # memory that holds the outputs of a layer, as they are
         self.read_otherwise: set[str] = set()
         self.used_directly: set[str] = set()  # layers whose parameters are read without calling them
         self.layers = layers_with_channels(model)
         self.names = {module: name for name, module in model.named_modules()}
-        self.owners = {id(parameter): name for name, layer in self.layers.items() for parameter in layer.parameters()}
+        held = [(name, module) for name, layer in self.layers.items() for module in modules_of(layer)]
+        self.owners: dict[int, set[str]] = {}
+        for name, module in held:
+            for parameter in module.parameters():
+                self.owners.setdefault(id(parameter), set()).add(name)
+        self.part_of = {module: name for name, module in held}
+        self.weights = {_memory(tensor) for tensor in [*model.parameters(), *model.buffers()]}
 
     # Hooks: a layer takes labels in and gives new ones out.
 
@@ -154,7 +163,7 @@ class Trace(TorchDispatchMode):
         """Watch the calls of every layer and of modules with parameters for each channel while the context lasts."""
         handles = []
         for module in self.names:
-            if isinstance(module, Layer) or size_of_each(module):
+            if isinstance(module, Layer | Recurrent) or size_of_each(module):
                 handles.append(module.register_forward_pre_hook(self._enter, prepend=True))
                 handles.append(module.register_forward_hook(self._leave, with_kwargs=True))
         try:
@@ -173,40 +182,102 @@ class Trace(TorchDispatchMode):
         with _disable_current_modes():  # what follows is ours, not the network's
             values = [*inputs, *named.values()]
             name = self.names[module]
-            if len(values) != 1 or not isinstance(output, Tensor) or not isinstance(values[0], Tensor):
+            for tensor in (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)):
+                self._use(tensor, f"what {name!r} does depends on it")
+            if isinstance(module, Recurrent):
+                output = self._through_recurrent(name, module, output, *values)
+            elif len(values) != 1 or not isinstance(output, Tensor) or not isinstance(values[0], Tensor):
                 self._keep(self._labels_in(values), f"{name!r} is called with something other than one tensor")
             elif isinstance(module, Layer):
-                # Where channels flow must not hang on the weights, which may be zero, tiny or NaN.
-                output = torch.randn(output.shape, generator=self.generator).to(output)
+                output = self._unlike_any(output)
                 self._through_layer(name, module, values[0], output)
             else:
                 self._through_norm(name, module, values[0], output)
         self.depth -= 1
         return output
 
-    def _through_layer(self, name: str, layer: nn.Module, x: Tensor, output: Tensor) -> None:
+    def _unlike_any(self, output: Tensor) -> Tensor:
+        """Random numbers in place of an ``output``: where channels flow must not hang on weights that are zero or NaN."""
+        return torch.randn(output.shape, generator=self.generator).to(output)
+
+    def _reads(self, key: str, name: str, x: Tensor, dim: int) -> tuple[tuple[int, ...], list[frozenset[int]]]:
+        """Note under ``key`` what the layer ``name`` reads along ``dim`` of ``x``: the labels of each input channel, and the
+        producers that they stand for."""
         self._note_reader(x, relu=False)
-        columns = self._columns(x, channel_dim(layer, x), f"{name!r} reads it together with other channels")
+        columns = self._columns(x, dim, f"{name!r} reads it together with other channels")
         if not self._by_channel(x):
             labels, silent = self._read(x)
             loud = labels[(labels > 0) & (silent != 0)]
             self._keep(distinct(loud), f"on its way to {name!r} 0 becomes another number")
         read = [self.meaning[label] for label in columns]
-        if self.flow.inputs.setdefault(name, read) != read:
-            self._keep([*columns, *map(self._label, self.flow.inputs[name])], f"{name!r} is called more than once")
-        channels = output.shape[channel_dim(layer, output)]
+        if self.flow.inputs.setdefault(key, read) != read:
+            self._keep([*columns, *map(self._label, self.flow.inputs[key])], f"{name!r} is called more than once")
+        return columns, read
+
+    def _produced_by(self, name: str, channels: int) -> list[frozenset[int]]:
+        """A producer for each of the ``channels`` of the layer ``name``."""
         if name not in self.flow.first:
             self.flow.first[name] = len(self.flow.producers)
             self.flow.producers += [(name, channel) for channel in range(channels)]
-        first = self.flow.first[name]
-        own = [frozenset({first + channel}) for channel in range(channels)]
+        return [frozenset({self.flow.first[name] + channel}) for channel in range(channels)]
+
+    def _through_layer(self, name: str, layer: nn.Module, x: Tensor, output: Tensor) -> None:
+        columns, read = self._reads(name, name, x, channel_dim(layer, x))
+        owner = self.part_of[layer]  # the layer itself, or the attention whose heads it makes
+        run = rows(self.layers[owner]).run
+        dim = channel_dim(layer, output)
+        own = [one for one in self._produced_by(owner, output.shape[dim] // run) for _ in range(run)]
         if is_depthwise(layer):
             own = [label | before for label, before in zip(own, read, strict=True)]
         elif getattr(layer, "groups", 1) > 1:
             reason = f"{name!r} is a convolution in groups of several channels"
             self._keep([*columns, *map(self._label, own)], reason)
-        self._write_by_channel(output, _ByChannel(channel_dim(layer, output), tuple(map(self._label, own))))
-        self.straight[_memory(output)] = name
+        self._write_by_channel(output, _ByChannel(dim, tuple(map(self._label, own))))
+        if owner == name:
+            self.straight[_memory(output)] = name
+
+    def _through_recurrent(self, name: str, module: nn.RNNBase, outputs, x, state=None):
+        """The outputs and last states of a recurrent ``module`` for ``x``; in both, the last dimension counts units."""
+        levels: dict[str, list[str]] = {}  # the layers that read the same, as one that runs forwards and one backwards
+        for layer, units in self.layers.items():
+            if isinstance(units, Units) and units.module is module:
+                levels.setdefault(units.suffix.removesuffix("_reverse"), []).append(layer)
+        last, final = outputs
+        data, last = (one.data if isinstance(one, PackedSequence) else one for one in (x, last))
+        read, rows_of_state = None, []
+        for names in levels.values():
+            own = {layer: self._produced_by(layer, module.hidden_size) for layer in names}
+            for layer, units in own.items():
+                before, itself = (reader.key for reader in readers(self.layers[layer], layer))
+                if read is None:
+                    read = self._reads(before, name, data, data.ndim - 1)[1]
+                self.flow.inputs.setdefault(before, read)
+                self.flow.inputs[itself] = units
+            read = [unit for layer in names for unit in own[layer]]
+            rows_of_state += own.values()
+        every = [layer for names in levels.values() for layer in names]
+        if every not in self.flow.one_width:
+            self.flow.one_width.append(every)
+        everyone = [self._label(unit) for units in rows_of_state for unit in units]
+        states = [leaf for leaf in tree_leaves(state) if isinstance(leaf, Tensor)]
+        if any(one.any() or _memory(one) in self.weights for one in states):
+            reason = f"{name!r} begins with a state that is not zero"
+            self._keep([*everyone, *self._labels_in(states)], reason)
+        if module.proj_size:
+            self._keep(everyone, f"{name!r} makes other numbers of its units (proj_size)")
+            return outputs
+        fresh = self._unlike_any(last)
+        self._write_by_channel(fresh, _ByChannel(fresh.ndim - 1, tuple(map(self._label, read))))
+        of_state = torch.tensor([list(map(self._label, units)) for units in rows_of_state], dtype=torch.int32)
+        states = []
+        for one in final if isinstance(final, tuple) else (final,):
+            one = self._unlike_any(one)
+            labels = of_state.to(one.device) if one.ndim == 2 else of_state.to(one.device)[:, None].expand(one.shape)
+            self._write(one, labels, torch.zeros_like(one))
+            states.append(one)
+        if isinstance(x, PackedSequence):
+            fresh = PackedSequence(fresh, *outputs[0][1:])
+        return fresh, tuple(states) if isinstance(final, tuple) else states[0]
 
     def _through_norm(self, name: str, norm: nn.Module, x: Tensor, output: Tensor) -> None:
         """A module with parameters for each channel, which are cut with the channel if it treats each by itself."""
@@ -272,10 +343,8 @@ class Trace(TorchDispatchMode):
         leaves, spec = tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         for tensor in tensors:
-            if (owner := self.owners.get(id(tensor))) is not None:
-                self.used_directly.add(owner)
-            if _memory(tensor) in self.unfollowed:
-                self._keep(self.unfollowed.pop(_memory(tensor)), f"what {_name(func)} does depends on it")
+            self.used_directly |= self.owners.get(id(tensor), set())
+            self._use(tensor, f"what {_name(func)} does depends on it")
         if not any(_memory(tensor) in self.shadows for tensor in tensors):
             return func(*args, **kwargs)
         for tensor in tensors:
@@ -322,7 +391,7 @@ class Trace(TorchDispatchMode):
         involved = sorted(set().union(*(distinct(known[number][0]) for number in marked)))
         for output in outputs:
             if not output.is_floating_point() and involved:
-                self._remember_unfollowed(output, involved)
+                self._remember_unfollowed(output, dict.fromkeys(involved, ""))
         if not outputs:
             self._keep(involved, f"the way through the network depends on it ({_name(func)})")
         if not floating:
@@ -337,6 +406,7 @@ class Trace(TorchDispatchMode):
             return [result for result in results if result.is_floating_point()]
 
         found = [torch.zeros_like(output, dtype=torch.int32) for output in floating]
+        all_mixed: dict[int, str] = {}
         for number in marked:
             labels = known[number][0]
             if torch.Tag.pointwise in func.tags and len(floating) == 1:
@@ -344,17 +414,19 @@ class Trace(TorchDispatchMode):
             else:
                 depends, mixed = depends_on(lambda x, at=number: run({at: x}), leaves[number], labels, floating)
                 if mixed:
-                    self._keep(distinct(labels), f"{_name(func)} mixes it with other channels")
+                    all_mixed |= dict.fromkeys(distinct(labels), f"{_name(func)} mixes it with other channels")
             found = [self._joined_by_element(one, other, _name(func)) for one, other in zip(found, depends, strict=True)]
         quiet = {}
         for number in marked:
             labels, silent = known[number]
-            quiet[number] = torch.where(self._are_kept(labels) | (labels == 0), leaves[number], silent)
+            quiet[number] = torch.where(self._are_kept(labels, all_mixed) | (labels == 0), leaves[number], silent)
         for output, labels, silent in zip(floating, found, run(quiet) if quiet else floating, strict=True):
             if ((labels == 0) & (silent != output)).any():  # it changes with its inputs, but NaN does not come through
                 unseen = set(involved) - set(distinct(labels))
                 self._keep(unseen, f"{_name(func)} cannot be followed")
             self._write(output, labels, torch.where(labels > 0, silent, output))
+            if all_mixed:
+                self._remember_unfollowed(output, all_mixed)
 
     def _joined_by_element(self, one: Tensor, other: Tensor, operation: str) -> Tensor:
         """The labels of elements that depend on ``one`` and on ``other``, as ``_joined`` finds them."""
@@ -371,8 +443,11 @@ class Trace(TorchDispatchMode):
         """The label of what depends on both labels of a pair: of both, where one channel meets just one."""
         several = []
         for side in (0, 1):
-            meetings = Counter(pair[side] for pair in pairs)
-            several.append({label for label, count in meetings.items() if count > 1})
+            partners: dict[int, list[frozenset[int]]] = {}
+            for pair in pairs:
+                partners.setdefault(pair[side], []).append(self.meaning[pair[1 - side]])
+            # Labels that share a channel are one partner: here the channel is alone, there it has been added to another.
+            several.append({label for label, others in partners.items() if not frozenset.intersection(*others)})
             self._keep(several[side], f"{operation} joins it with several other channels at once")
         joined = {}
         for pair in sorted(pairs):
@@ -388,8 +463,9 @@ class Trace(TorchDispatchMode):
             self.meaning.append(producers)
         return self.labels[producers]
 
-    def _are_kept(self, labels: Tensor) -> Tensor:
-        kept = [label for label in distinct(labels) if any(one in self.flow.stays for one in self.meaning[label])]
+    def _are_kept(self, labels: Tensor, others: Iterable[int] = ()) -> Tensor:
+        stays = self.flow.stays
+        kept = [label for label in distinct(labels) if label in others or any(one in stays for one in self.meaning[label])]
         return torch.isin(labels, torch.tensor(kept, dtype=torch.int32, device=labels.device))
 
     def _keep(self, labels: Iterable[int], reason: str) -> None:
@@ -442,11 +518,16 @@ class Trace(TorchDispatchMode):
         self.shadows[place] = shadow
         weakref.finalize(tensor.untyped_storage(), self._forget, place)
 
-    def _remember_unfollowed(self, tensor: Tensor, labels: Iterable[int]) -> None:
+    def _remember_unfollowed(self, tensor: Tensor, reasons: dict[int, str]) -> None:
         place = _memory(tensor)
         if place not in self.unfollowed:
             weakref.finalize(tensor.untyped_storage(), self.unfollowed.pop, place, None)
-        self.unfollowed.setdefault(place, set()).update(labels)
+        self.unfollowed.setdefault(place, {}).update(reasons)
+
+    def _use(self, tensor: Tensor, reason: str) -> None:
+        """Keep the channels of a ``tensor`` that was harmless as long as nobody used it."""
+        for label, known in self.unfollowed.pop(_memory(tensor), {}).items():
+            self._keep([label], known or reason)
 
     def _forget(self, place: int) -> None:
         self.shadows.pop(place, None)
@@ -473,8 +554,8 @@ class Trace(TorchDispatchMode):
             raise ValueError("model gives NaN for example_inputs, so its channels cannot be followed")
         for tensor in tensors:
             self._note_reader(tensor, relu=False)
-            reached = self._labels_in([tensor]) | self.unfollowed.get(_memory(tensor), set())
-            self._keep(reached, OUTPUTS)
+            self._use(tensor, OUTPUTS)
+            self._keep(self._labels_in([tensor]), OUTPUTS)
         flow.together = [label for label in self.meaning if len(label) > 1]
         direct = "its parameters are used without calling it"
         for number, (layer, _) in enumerate(flow.producers):

@@ -13,7 +13,8 @@ from torch.utils.benchmark import Timer
 
 from ..data.images import ImageData
 from ..networks.inference import call, evaluating, fast_layout, network_inputs
-from ..networks.models import channel_dim, copy_of, is_depthwise, layers_with_channels, output_dim, width
+from ..networks.kinds import channel_dim, is_depthwise, layers_with_channels, output_dim, width
+from ..networks.models import copy_of
 from .groups import Groups, groups_of
 from .knapsack import Term, total_cost
 from .silence import unmask

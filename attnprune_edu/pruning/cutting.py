@@ -1,15 +1,17 @@
 """Cutting: take channels out of a plain network, out of every layer and normalisation that has an entry for them."""
 
 import copy
+import functools
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from ..networks.attention_layer import take_over
 from ..networks.dataflow import Flow
-from ..networks.inference import call, evaluating, floating_type, inputs_for, plain_outputs
-from ..networks.models import is_depthwise, layers_with_channels, output_dim, width
+from ..networks.inference import call, evaluating, floating_type, inputs_for, plain_outputs, without_fast_path
+from ..networks.kinds import entries, layers_with_channels, note_sizes, readers, rows, width
 
 HALF = (torch.float16, torch.bfloat16)
 TOLERANCE = 1e-4  # of the largest output: more than rounding changes in float32, and far less than a wrong cut does
@@ -19,13 +21,13 @@ WIDTHS = ("num_features", "num_parameters", "num_channels")  # what modules with
 def silence(plain: nn.Module, flow: Flow, gone: set[int]) -> None:
     """Put zeros in place of the channels ``gone`` (producers of ``flow``), and of what makes them speak again behind."""
     for name, layer in layers_with_channels(plain).items():
-        if name in flow.first:
-            first = flow.first[name]
-            silent = torch.tensor([first + channel in gone for channel in range(width(layer))], device=layer.weight.device)
-            if silent.any():
-                layer.weight.data.movedim(output_dim(layer), 0)[silent] = 0
-            if silent.any() and layer.bias is not None:
-                layer.bias.data[silent] = 0
+        silent = ~_left(name, layer, flow, gone)
+        if silent.any():
+            parts, dim, run = rows(layer)
+            for module, part in parts:
+                data = getattr(module, part).data
+                data = data.movedim(dim, 0) if data.ndim > 1 else data
+                data[entries(silent, len(data), run)] = 0
     for name in flow.needs_mask:
         norm = plain.get_submodule(name)
         silent = silent_entries(flow.norms[name], gone)
@@ -34,9 +36,9 @@ def silence(plain: nn.Module, flow: Flow, gone: set[int]) -> None:
                 parameter.data[silent.to(parameter.device)] = 0
 
 
-def silent_entries(entries: list[frozenset[int]], gone: set[int]) -> Tensor:
+def silent_entries(labels: list[frozenset[int]], gone: set[int]) -> Tensor:
     """bool (entries,): True where all that flows in is ``gone``; what nothing known flows into is not silent."""
-    return torch.tensor([bool(entry) and entry <= gone for entry in entries], dtype=torch.bool)
+    return torch.tensor([bool(label) and label <= gone for label in labels], dtype=torch.bool)
 
 
 def cut(plain: nn.Module, flow: Flow, gone: set[int], single: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
@@ -45,33 +47,29 @@ def cut(plain: nn.Module, flow: Flow, gone: set[int], single: dict[str, Tensor] 
     ``single``: {layer: bool, its weight's shape}, masks on single weights, which are cut in the same way and returned.
     """
     single = dict(single or {})
+    _take_over_attention(plain, flow, gone)
+    smaller = []
     for name, layer in layers_with_channels(plain).items():
-        if name not in flow.first:
-            continue
-        first, out = flow.first[name], output_dim(layer)
-        outputs = [n for n in range(width(layer)) if first + n not in gone]
-        inputs = (~silent_entries(flow.inputs[name], gone)).nonzero().flatten().tolist()
-        if len(outputs) == width(layer) and len(inputs) == len(flow.inputs[name]):
-            continue
-        one_by_one = is_depthwise(layer)
-
-        def cut_weight(tensor, outputs=outputs, inputs=inputs, out=out, one_by_one=one_by_one):
-            if one_by_one:  # (channels, 1, …), transposed ones too
-                return tensor[outputs].clone()
-            return tensor.movedim(out, 0)[outputs][:, inputs].movedim(0, out).contiguous()
-
-        _replace(layer, "weight", cut_weight)
-        if layer.bias is not None:
-            _replace(layer, "bias", lambda tensor, outputs=outputs: tensor[outputs].clone())
-        if name in single:
-            single[name] = cut_weight(single[name])
-        if isinstance(layer, nn.Linear):
-            layer.in_features, layer.out_features = len(inputs), len(outputs)
-        else:
-            layer.in_channels, layer.out_channels = len(inputs), len(outputs)
-            layer.groups = len(outputs) if one_by_one else layer.groups
-    for name, entries in flow.norms.items():
-        norm, stays = plain.get_submodule(name), ~silent_entries(entries, gone)
+        parts, dim, run = rows(layer)
+        outputs = _left(name, layer, flow, gone)
+        cuts = []
+        for module, part in parts:
+            tensor = getattr(module, part)
+            cuts.append((module, part, dim, entries(outputs, tensor.shape[dim if tensor.ndim > 1 else 0], run)))
+        for reader in readers(layer, name):
+            if reader.key in flow.inputs:
+                cuts.append((reader.module, reader.part, reader.dim, ~silent_entries(flow.inputs[reader.key], gone)))
+        cuts = [one for one in cuts if not one[-1].all()]
+        for module, part, along, stays in cuts:
+            _replace(module, part, functools.partial(_select, stays=stays, dim=along))
+            if name in single and part == "weight":
+                single[name] = _select(single[name], stays, along)
+        if cuts:
+            smaller.append(layer)
+    for layer in smaller:  # at the end, for the layers of a recurrent module share theirs
+        note_sizes(layer)
+    for name, labels in flow.norms.items():
+        norm, stays = plain.get_submodule(name), ~silent_entries(labels, gone)
         if stays.all():
             continue
         for part, tensor in [*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)]:
@@ -81,6 +79,26 @@ def cut(plain: nn.Module, flow: Flow, gone: set[int], single: dict[str, Tensor] 
             if getattr(norm, size, None) == len(stays):
                 setattr(norm, size, int(stays.sum()))
     return single
+
+
+def _left(name: str, layer, flow: Flow, gone: set[int]) -> Tensor:
+    """bool (channels,): which channels of a layer are not ``gone``."""
+    first = flow.first.get(name)
+    return torch.tensor([first is None or first + channel not in gone for channel in range(width(layer))])
+
+
+def _select(tensor: Tensor, stays: Tensor, dim: int) -> Tensor:
+    return tensor.index_select(dim if tensor.ndim > 1 else 0, stays.nonzero().flatten().to(tensor.device))
+
+
+def _take_over_attention(plain: nn.Module, flow: Flow, gone: set[int]) -> None:
+    """Put ``Attention`` in the place of each of torch's own that is about to lose something, for torch's cannot."""
+    for name, layer in layers_with_channels(plain).items():
+        if isinstance(layer, nn.MultiheadAttention) and name in flow.first:
+            around = [*flow.inputs[f"{name}.q_proj"], *flow.inputs[f"{name}.k_proj"], *flow.inputs[f"{name}.v_proj"]]
+            lost = not all(_left(one, plain.get_submodule(one), flow, gone).all() for one in (name, f"{name}.out_proj"))
+            if lost or silent_entries(around, gone).any():
+                take_over(plain, name)
 
 
 def _replace(module: nn.Module, part: str, change) -> None:
@@ -116,7 +134,7 @@ def apart(before: list[Tensor], after: list[Tensor]) -> float:
 def outputs_of(model: nn.Module, example_inputs) -> list[Tensor]:
     """All output tensors of ``model`` in evaluation mode, computed in float32 where its weights are in half precision."""
     model = _in_single(model)
-    with evaluating(model):
+    with evaluating(model), without_fast_path():  # which leaves other numbers in the place of padding
         leaves = tree_leaves(plain_outputs(call(model, inputs_for(model, example_inputs))))
     return [leaf.float() if leaf.dtype in HALF else leaf for leaf in leaves if isinstance(leaf, Tensor)]
 

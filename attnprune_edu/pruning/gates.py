@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..data.images import ImageData
-from ..networks.models import Layer, channel_dim, copy_of, width
+from ..networks.kinds import Layer, channel_dim, width
+from ..networks.models import copy_of
 from ..networks.training import fine_tune
 from .groups import couple, groups_of
 from .masks import mask_

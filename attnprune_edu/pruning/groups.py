@@ -17,10 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..networks.attention_layer import take_over, why_not_ours
 from ..networks.dataflow import Flow, follow
 from ..networks.inference import call, evaluating, inputs_for
+from ..networks.kinds import Layer, Recurrent, layers_with_channels, readers, rows, width
 from ..networks.measuring import settings
-from ..networks.models import copy_of, layers_with_channels, width
+from ..networks.models import copy_of
 from .cutting import TOLERANCE, apart, cut, outputs_of, silence
 from .silence import unmask
 
@@ -52,7 +54,20 @@ class Groups:
             for (name, channel), kind in zip(self.flow.producers, self.classes, strict=True)
             if name not in free or free[name][channel]
         }
-        return {number for number, kind in enumerate(self.classes) if kind not in speaks}
+        return self.even({number for number, kind in enumerate(self.classes) if kind not in speaks})
+
+    def even(self, gone: set[int]) -> set[int]:
+        """``gone`` without the channels that stay because others of the same module do: torch holds one number of units for
+        all layers and directions of a recurrent module."""
+        while True:
+            lost = [
+                [[one for one in gone if self.flow.producers[one][0] == name] for name in names]
+                for names in self.flow.one_width
+            ]
+            excess = [max(each) for module in lost for each in module if len(each) > min(map(len, module))]
+            if not excess:
+                return gone
+            gone = {one for one in gone if self.classes[one] != self.classes[excess[0]]}
 
 
 def coupled_layers(
@@ -166,20 +181,19 @@ def _computed_weights(plain: nn.Module) -> dict[str, str]:
     found = {}
     owners: dict[int, str] = {}
     for name, layer in layers_with_channels(plain).items():
-        if parametrize.is_parametrized(layer, "weight"):
-            steps = [
-                type(step).__name__.strip("_") for steps in getattr(layer, "parametrizations", {}).values() for step in steps
-            ]
+        parts = rows(layer).parts
+        weights = [getattr(module, part) for module, part in parts if "weight" in part]
+        computed = [module.parametrizations for module, part in parts if parametrize.is_parametrized(module, part)]
+        if computed:
+            steps = [type(step).__name__.strip("_") for steps in computed[0].values() for step in steps]
             found[name] = (
                 f"its weight is computed from others ({', '.join(steps)}): fold it first, by "
                 "torch.nn.utils.parametrize.remove_parametrizations"
             )
-        elif id(layer.weight) in owners:
-            first = owners[id(layer.weight)]
+        elif first := next((owners[id(weight)] for weight in weights if id(weight) in owners), None):
             found[name] = f"it shares its weight with {first!r}"
             found.setdefault(first, f"it shares its weight with {name!r}")
-        else:
-            owners[id(layer.weight)] = name
+        owners |= dict.fromkeys(map(id, weights), name)
     return found
 
 
@@ -187,6 +201,7 @@ def _computed_weights(plain: nn.Module) -> dict[str, str]:
 def _find_groups(plain: nn.Module, example_inputs, check: bool) -> Groups:
     if example_inputs is None:
         example_inputs = inputs_that_fit(plain)
+    not_ours = take_over_attention(plain)[1]
     try:
         flow = follow(plain, example_inputs)
     except ValueError:
@@ -201,8 +216,9 @@ def _find_groups(plain: nn.Module, example_inputs, check: bool) -> Groups:
         if name in layers:
             for number in range(width(layers[name])):
                 flow.stays.setdefault(flow.first[name] + number, reason)
-            for producer in frozenset().union(*flow.inputs[name]):
-                flow.stays.setdefault(producer, f"{name!r} reads it, and {reason}")
+            for reader in readers(layers[name], name):
+                for producer in frozenset().union(*flow.inputs.get(reader.key, [])):
+                    flow.stays.setdefault(producer, f"{name!r} reads it, and {reason}")
     reason_of: dict[int, tuple[str, str]] = {}
     for producer, reason in flow.stays.items():
         reason_of.setdefault(classes[producer], (flow.producers[producer][0], reason))
@@ -215,7 +231,7 @@ def _find_groups(plain: nn.Module, example_inputs, check: bool) -> Groups:
         joined = set().union(*(together[name] for name in sharing))
         together |= dict.fromkeys(joined, joined)
 
-    groups, stays = [], dict(flow.uncalled)
+    groups, stays = [], flow.uncalled | not_ours
     for name in layers:
         if name in stays or any(name in group for group in groups):
             continue
@@ -229,8 +245,36 @@ def _find_groups(plain: nn.Module, example_inputs, check: bool) -> Groups:
                 stays[member] = blocked[1] if member == blocked[0] else f"coupled with {blocked[0]!r}: {blocked[1]}"
         else:
             groups.append(group)
-    found = Groups(flow, classes, groups, stays)
+    found = _of_one_width(Groups(flow, classes, groups, stays))
     return _tried(plain, found, example_inputs) if check else found
+
+
+def take_over_attention(plain: nn.Module) -> tuple[list[str], dict[str, str]]:
+    """Put ``Attention``, which can lose heads, in the place of torch's own; return the names of those, and {name: why} of
+    those that must stay."""
+    taken_over, refused = [], {}
+    for name, layer in layers_with_channels(plain).items():
+        if isinstance(layer, nn.MultiheadAttention):
+            reason = why_not_ours(layer) if name else "it is the whole network, and nothing else can take its place"
+            if reason:
+                refused[name] = reason
+            else:
+                take_over(plain, name)
+                taken_over.append(name)
+    return taken_over, refused
+
+
+def _of_one_width(groups: Groups) -> Groups:
+    """``groups`` without layers of a recurrent module that has others whose units stay."""
+    free, stays = list(groups.names), dict(groups.stays)
+    while True:
+        held = [(names, next((name for name in names if name in stays), None)) for names in groups.flow.one_width]
+        lost = {group: first for names, first in held if first for group in free if not set(group).isdisjoint(names)}
+        if not lost:
+            return replace(groups, names=free, stays=stays)
+        for group, first in lost.items():
+            free.remove(group)
+            stays |= dict.fromkeys(group, f"torch holds one number of units for it and {first!r}: {stays[first]}")
 
 
 def _tried(plain: nn.Module, groups: Groups, example_inputs) -> Groups:
@@ -243,8 +287,9 @@ def _tried(plain: nn.Module, groups: Groups, example_inputs) -> Groups:
             good.append(group)
         else:
             stays |= dict.fromkeys(group, "the forward pass counts on its number of channels")
+    found = _of_one_width(replace(groups, names=good, stays=stays, tried=True))
     order = list(layers_with_channels(plain))
-    return replace(groups, names=good, stays={name: stays[name] for name in order if name in stays}, tried=True)
+    return replace(found, stays={name: found.stays[name] for name in order if name in found.stays})
 
 
 def _can_be_cut(plain: nn.Module, groups: Groups, names: list[tuple[str, ...]], example_inputs) -> bool:
@@ -252,15 +297,16 @@ def _can_be_cut(plain: nn.Module, groups: Groups, names: list[tuple[str, ...]], 
 
     That must not hang on its weights, which may be zero, tiny or NaN: random ones take their place.
     """
-    generator, gone = torch.Generator().manual_seed(0), set()
+    generator, gone, layers = torch.Generator().manual_seed(0), set(), layers_with_channels(plain)
     for group in names:
-        half = width(plain.get_submodule(group[0])) // 2
+        half = width(layers[group[0]]) // 2
         if half:
             # Of each group another number, and from its first half alone: code that splits or shuffles channels in equal
             # parts must not find its parts equal by chance.
             count = int(torch.randint(1, half // 2 + 2, (), generator=generator))
             some = torch.randperm(half, generator=generator)[:count].tolist()
             gone |= {groups.flow.first[name] + channel for name in group for channel in some}
+    gone = groups.even(gone)
     trial = copy_of(plain)
     for parameter in trial.parameters():
         values = torch.empty(parameter.shape)
@@ -282,21 +328,29 @@ def inputs_that_fit(plain: nn.Module) -> tuple[Tensor, ...]:
     start = time.monotonic()
     asked = inspect.signature(plain.forward).parameters.values()
     count = sum(1 for one in asked if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD) or 1
-    layers = list(layers_with_channels(plain).values())
+    kinds = [module for module in plain.modules() if isinstance(module, Layer | Recurrent | nn.Embedding)]
     sides = (*SIDES, *(side for side in range(1, MOST + 1) if side not in SIDES))
-    shapes = (dict.fromkeys(shape for layer in layers for shape in _shapes_for(layer, side)) for side in sides)
+    shapes = (dict.fromkeys(shape for module in kinds for shape in _shapes_for(module, side)) for side in sides)
     for chosen in itertools.chain.from_iterable(itertools.product(some, repeat=count) for some in shapes):
         if time.monotonic() - start > PATIENCE:
             break
         generator = torch.Generator().manual_seed(0)
-        inputs = tuple(torch.randn(shape, generator=generator) for shape in chosen)
+        inputs = tuple(
+            torch.randint(tokens, shape, generator=generator) if tokens else torch.randn(shape, generator=generator)
+            for shape, tokens in chosen
+        )
         with evaluating(plain), contextlib.suppress(Exception):  # whatever a foreign forward pass raises
             call(plain, inputs_for(plain, inputs))
             return inputs
     raise ValueError("model must be followed through a forward pass, and no inputs were found that fit: give example_inputs")
 
 
-def _shapes_for(layer: nn.Module, side: int) -> list[tuple[int, ...]]:
-    if isinstance(layer, nn.Linear):
-        return [(2, layer.in_features), (2, side, layer.in_features)]
-    return [(2, layer.in_channels, *[side] * len(layer.kernel_size))]
+def _shapes_for(module: nn.Module, side: int) -> list[tuple[tuple[int, ...], int]]:
+    """Shapes of inputs that ``module`` takes, each with the number of tokens to draw from, 0 for numbers."""
+    if isinstance(module, nn.Embedding):
+        return [((2, side), module.num_embeddings)]
+    if isinstance(module, nn.Linear):
+        return [((2, module.in_features), 0), ((2, side, module.in_features), 0)]
+    if isinstance(module, Recurrent):
+        return [((2, side, module.input_size), 0)]
+    return [((2, module.in_channels, *[side] * len(module.kernel_size)), 0)]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..networks.models import Layer, filters
+from ..networks.kinds import Layer, filters
 from .attention import attention_scores
 from .groups import couple
 

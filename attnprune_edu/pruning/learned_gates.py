@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from ..data.images import ImageData
 from ..networks.inference import predict
-from ..networks.models import output_dim
+from ..networks.kinds import output_dim
 from ..networks.training import Loss, cross_entropy
 from .gates import Place, places_of
 from .silence import masks_of

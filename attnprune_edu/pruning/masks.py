@@ -5,21 +5,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..networks.models import copy_of, layers_with_channels, output_dim, width
+from ..networks.kinds import Layer, filters, layers_with_channels, read_anew, rows, width
+from ..networks.models import copy_of
 from ..networks.tracing import OUTPUTS
 from .cutting import silent_entries
 from .groups import Groups, groups_of, hand_on
-from .silence import ChannelMask, WeightMask, live_channels, mask_on
+from .silence import ChannelMask, WeightMask, live_channels, mask_on, mask_on_layer
 from .thresholds import threshold_at
 
 
 def mask(model: nn.Module, keep: dict[str, Tensor], *, example_inputs=None) -> nn.Module:
     """Return a copy of ``model`` in which the channels that ``keep`` drops are silent: weights and bias read as zero.
 
-    ``keep``: {name of a convolution or Linear: bool (channels,)}, True where the channel stays. Layers that ``keep`` does
-    not name are untouched. Where all that flows into an entry of a normalisation is silent, its scale and shift are masked
-    too: otherwise its shift would make silent channels speak again. What was masked before stays masked. The copy holds its
-    masks through training, ``copy.deepcopy``, ``state_dict`` and ``save_model``.
+    ``keep``: {name of a layer: bool (channels,)}, True where the channel stays, with the names of ``importance``. Layers
+    that ``keep`` does not name are untouched. Where all that flows into an entry of a normalisation is silent, its scale and
+    shift are masked too: otherwise its shift would make silent channels speak again. What was masked before stays masked.
+    The copy holds its masks through training, ``copy.deepcopy``, ``state_dict`` and ``save_model``.
 
     ``example_inputs``: a small batch of what ``model`` takes, to follow its channels: a tensor, a tuple (handed over as
     several arguments) or a dictionary (as keyword arguments). None tries inputs that the first layer takes.
@@ -44,7 +45,7 @@ def mask_weights(model: nn.Module, keep: dict[str, Tensor]) -> nn.Module:
     hand_on(model, masked)
     for name, stays in _checked(masked, keep, WeightMask).items():
         layer = masked.get_submodule(name)
-        _put(layer, ["weight"], WeightMask(_combined(layer, name, stays, WeightMask)))
+        _put([(layer, "weight")], WeightMask(_combined(layer, name, stays, WeightMask)))
     return masked
 
 
@@ -88,16 +89,16 @@ def sparsity(model: nn.Module) -> pd.DataFrame:
     - ``sparsity``: share of weights that read as zero, 0–1, whatever made them so.
     """
     live = live_channels(model)
-    rows = {}
+    counts = {}
     for name, layer in layers_with_channels(model).items():
-        weight = layer.weight.detach()
-        rows[name] = {
+        weights = filters(layer).detach()
+        counts[name] = {
             "channels": width(layer),
             "kept_channels": int(live[name].sum()),
-            "weights": weight.numel(),
-            "nonzero_weights": int(weight.count_nonzero()),
+            "weights": weights.numel(),
+            "nonzero_weights": int(weights.count_nonzero()),
         }
-    table = pd.DataFrame(rows, index=["channels", "kept_channels", "weights", "nonzero_weights"]).T.astype(int)
+    table = pd.DataFrame(counts, index=["channels", "kept_channels", "weights", "nonzero_weights"]).T.astype(int)
     table.loc["all"] = table.sum()
     table.insert(2, "pruning_ratio", 1 - table.kept_channels / table.channels)
     table["sparsity"] = 1 - table.nonzero_weights / table.weights
@@ -110,26 +111,31 @@ def _add_channel_masks(model: nn.Module, keep: dict[str, Tensor], groups: Groups
     layers = layers_with_channels(model)
     new = {name: _combined(layers[name], name, stays, ChannelMask) for name, stays in keep.items()}
     for name, stays in new.items():
-        _put(layers[name], ["weight", "bias"], ChannelMask(stays, output_dim(layers[name])))
+        parts, dim, run = rows(layers[name])
+        _put(parts, ChannelMask(stays, dim, run))
     live, flow = {name: stays.tolist() for name, stays in live_channels(model).items()}, groups.flow
     silent = {number for number, (name, channel) in enumerate(flow.producers) if not live[name][channel]} if new else set()
     for name in flow.needs_mask:
         stays = ~silent_entries(flow.norms[name], silent)
         if not stays.all():
             norm = model.get_submodule(name)
-            _put(norm, [part for part, tensor in norm.named_parameters(recurse=False) if tensor.ndim], ChannelMask(stays))
+            vectors = [part for part, tensor in norm.named_parameters(recurse=False) if tensor.ndim]
+            masked = getattr(norm, "parametrizations", {})
+            _put([(norm, part) for part in [*masked, *vectors]], ChannelMask(stays))
 
 
-def _put(module: nn.Module, parts: list[str], new: ChannelMask | WeightMask) -> None:
-    """Mask the ``parts`` of ``module`` that it has, all by the very same ``new``; or tighten the mask of this kind on it."""
+def _put(parts: list[tuple[nn.Module, str]], new: ChannelMask | WeightMask) -> None:
+    """Mask the ``parts``, (module, parameter), all by the very same ``new``; or tighten the mask of this kind on them."""
+    module, part = parts[0]
     new.to(next(module.parameters()).device)
-    if (existing := mask_on(module, type(new))) is not None:
+    if (existing := mask_on(module, type(new), part=part)) is not None:
         existing.keep.copy_(new.keep)
         return
-    for part in parts:
-        if getattr(module, part, None) is not None:
-            # Unsafe means: torch does not look whether shape and type remain, which a mask leaves alone.
-            parametrize.register_parametrization(module, part, new, unsafe=True)
+    for module, part in parts:
+        # Unsafe means: torch does not look whether shape and type remain, which a mask leaves alone.
+        parametrize.register_parametrization(module, part, new, unsafe=True)
+        if isinstance(module, nn.RNNBase):
+            read_anew(module)
 
 
 def _refuse_unprunable(keep: dict[str, Tensor], groups: Groups) -> None:
@@ -145,7 +151,7 @@ def _refuse_unprunable(keep: dict[str, Tensor], groups: Groups) -> None:
 
 def _combined(layer: nn.Module, name: str, stays: Tensor, kind: type) -> Tensor:
     """What both this keep and the mask already on the layer keep."""
-    existing = mask_on(layer, kind)
+    existing = mask_on_layer(layer, kind)
     if existing is None:
         return stays
     both = stays.to(existing.keep.device) & existing.keep
@@ -156,10 +162,12 @@ def _combined(layer: nn.Module, name: str, stays: Tensor, kind: type) -> Tensor:
 
 
 def _checked(model: nn.Module, keep: dict[str, Tensor], kind: type) -> dict[str, Tensor]:
-    layers = layers_with_channels(model)
+    layers, have = layers_with_channels(model), "with channels"
+    if kind is WeightMask:
+        layers, have = {name: layer for name, layer in layers.items() if isinstance(layer, Layer)}, "with one weight"
     for name, stays in keep.items():
         if name not in layers:
-            raise ValueError(f"keep names {name!r}, but the layers of this model with channels are {list(layers)}")
+            raise ValueError(f"keep names {name!r}, but the layers of this model {have} are {list(layers)}")
         if not isinstance(stays, Tensor) or stays.dtype != torch.bool:
             raise TypeError(f"keep[{name!r}] must be a bool tensor, got {getattr(stays, 'dtype', type(stays).__name__)}")
         layer = layers[name]

@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from ..data.images import ImageData
 from ..networks.inference import evaluating, fast_layout, predict_classes
+from ..networks.kinds import entries, filters, layers_with_channels
 from ..networks.models import copy_of
-from .groups import groups_of, hand_on
-from .silence import before_masks, live_channels, masks_of, weight_masks_of
+from .groups import groups_of, hand_on, take_over_attention
+from .silence import ChannelMask, before_masks, mask_on, masks_of, weight_masks_of
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
 FEW = 10  # images are enough to see whether the inputs reaching a layer have changed
@@ -71,7 +72,8 @@ def repair(
         raise ValueError(f"ridge must be above 0, got {ridge}")
     if dense is None:
         dense = before_masks(masked)
-        behind = [dense.get_submodule(name).weight[~stays] for name, stays in masks_of(masked).items() if not stays.all()]
+        layers = layers_with_channels(dense)
+        behind = [filters(layers[name])[~stays] for name, stays in masks_of(masked).items() if not stays.all()]
         if behind and not any(weight.any() for weight in behind):
             raise ValueError(
                 "masked has nothing but zeros behind its masks, as after load_model; hand over the dense network"
@@ -86,6 +88,9 @@ def repair(
     batches = [data.normalize(b.to(device)).contiguous(memory_format=layout) for b in calibration.images.split(BATCH)]
     few = batches[0][:FEW]
     before_relu = groups_of(dense, few).flow.before_relu
+    # Torch's own attention does not call its layers, but reads their weights.
+    taken_over = take_over_attention(dense)[0]
+    take_over_attention(repaired)
     with evaluating(repaired):
         chosen = {  # positions in each batch: all there are, for what is no picture
             name: [torch.randperm(available, generator=generator)[:positions].to(device) for _ in batches]
@@ -97,12 +102,16 @@ def repair(
             inputs = _inputs(repaired, name, chosen[name], batches)
             layer = repaired.get_submodule(name)
             _solve(layer, means.get(name), inputs, targets[name], ridge, rounds if name in before_relu else 1)
+    mended = copy_of(masked)
+    mended.load_state_dict(repaired.state_dict(), strict=False)
+    for name in taken_over:
+        for part, value in repaired.get_submodule(name).as_in_torch(mended.get_submodule(name)).items():
+            _write(mended.get_submodule(name), part, value)
     before, after = (
-        int((predict_classes(network, data, calibration.images) == calibration.labels).sum())
-        for network in (masked, repaired)
+        int((predict_classes(network, data, calibration.images) == calibration.labels).sum()) for network in (masked, mended)
     )
     if after >= before:
-        return repaired
+        return mended
     warnings.warn(
         f"after the repair {after} of {len(calibration.labels)} calibration images are classified correctly, before it "
         f"{before}; masked is returned as it came",
@@ -118,8 +127,10 @@ def _solve(layer: nn.Module, mean: Tensor | None, x: Tensor, y: Tensor, ridge: f
     ``mean`` (outputs,) is what is subtracted behind a layer without bias, if anything is.
     """
     # Silent channels, of this layer and of those before it, need no equations; that makes them few enough to be fast.
-    inputs, outputs = x.any(dim=0), live_channels(layer)[""]
     weight = layer.weight.detach().flatten(1).clone()  # (outputs, inputs)
+    mask = mask_on(layer, ChannelMask, part="weight")
+    inputs = x.any(dim=0)
+    outputs = torch.ones_like(y[0], dtype=torch.bool) if mask is None else entries(mask.keep, len(weight), mask.run)
     bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().clone()
     start = torch.cat([weight[outputs][:, inputs], bias[outputs][:, None]], dim=1)  # the bias as the weight of a constant
     constant = 0.0 if layer.bias is None and mean is None else 1.0

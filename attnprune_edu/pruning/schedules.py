@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..data.images import ImageData
 from ..networks.inference import accuracy
-from ..networks.models import width
+from ..networks.kinds import width
 from ..networks.training import fine_tune
 from .groups import couple, groups_of
 from .importance import Criterion, prunable_layers, score

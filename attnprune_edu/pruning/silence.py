@@ -9,26 +9,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..networks.models import copy_of, layers_with_channels, width
+from ..networks.kinds import entries, layers_with_channels, rows, width
+from ..networks.models import copy_of
 
 
 class ChannelMask(nn.Module):
     """Passes on the channels where ``keep`` (channels,) is True and puts zeros in place of the others.
 
-    ``dim``: the dimension that counts channels, of tensors that have several.
+    ``dim``: the dimension that counts channels, of tensors that have several; ``run``: entries of a channel side by side, as
+    in ``Rows``.
     """
 
-    def __init__(self, keep: Tensor, dim: int = 0):
+    def __init__(self, keep: Tensor, dim: int = 0, run: int = 1):
         super().__init__()
         self.register_buffer("keep", keep.clone())
-        self.dim = dim
+        self.dim, self.run = dim, run
 
     def forward(self, tensor: Tensor) -> Tensor:
-        """Mask ``tensor``, whose size along ``dim`` is the number of channels."""
+        """Mask ``tensor``, which has so many entries for each channel along ``dim``."""
+        dim = self.dim if tensor.ndim > 1 else 0
         shape = [1] * tensor.ndim
-        shape[self.dim if tensor.ndim > 1 else 0] = -1
+        shape[dim] = -1
         # Not a product: zero times a weight that has run off to infinity would be NaN.
-        return torch.where(self.keep.view(shape), tensor, 0.0)
+        return torch.where(entries(self.keep, tensor.shape[dim], self.run).view(shape), tensor, 0.0)
 
 
 class WeightMask(nn.Module):
@@ -52,9 +55,13 @@ def live_channels(model: nn.Module) -> dict[str, Tensor]:
     """Return {layer name: bool (channels,)}, True where no mask silences the channel, for every layer with channels."""
     masks = masks_of(model)
     return {
-        name: masks[name] if name in masks else torch.ones(width(layer), dtype=torch.bool, device=layer.weight.device)
+        name: masks[name] if name in masks else torch.ones(width(layer), dtype=torch.bool, device=_device(layer))
         for name, layer in layers_with_channels(model).items()
     }
+
+
+def _device(layer) -> torch.device:
+    return next(rows(layer).tensors()).device
 
 
 def weight_masks_of(model: nn.Module) -> dict[str, Tensor]:
@@ -72,11 +79,18 @@ def before_masks(model: nn.Module) -> nn.Module:
     return _without_masks(model, lambda layer, name: layer.parametrizations[name].original)
 
 
-def mask_on(module: nn.Module, *kinds: type) -> ChannelMask | WeightMask | None:
-    """The mask of one of these kinds on a module; all its masked parameters share the very same one."""
-    if not parametrize.is_parametrized(module):
+def mask_on(module: nn.Module, *kinds: type, part: str | None = None) -> ChannelMask | WeightMask | None:
+    """The mask of one of these kinds on a module, or on its parameter ``part``: all parameters of a layer share one."""
+    if not parametrize.is_parametrized(module, part):
         return None
-    return next((step for steps in module.parametrizations.values() for step in steps if type(step) in kinds), None)
+    masked = module.parametrizations.values() if part is None else [module.parametrizations[part]]
+    return next((step for steps in masked for step in steps if type(step) in kinds), None)
+
+
+def mask_on_layer(layer, kind: type) -> ChannelMask | WeightMask | None:
+    """The mask of this kind on a layer with channels."""
+    module, part = rows(layer).parts[0]
+    return mask_on(module, kind, part=part)
 
 
 def _without_masks(model: nn.Module, value) -> nn.Module:
@@ -95,5 +109,5 @@ def _without_masks(model: nn.Module, value) -> nn.Module:
 
 
 def _kept(model: nn.Module, kind: type) -> dict[str, Tensor]:
-    found = {name: mask_on(layer, kind) for name, layer in layers_with_channels(model).items()}
+    found = {name: mask_on_layer(layer, kind) for name, layer in layers_with_channels(model).items()}
     return {name: layer_mask.keep.clone() for name, layer_mask in found.items() if layer_mask is not None}

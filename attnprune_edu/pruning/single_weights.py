@@ -7,7 +7,7 @@ then it must say where the others are. A multiplication of dense matrices cannot
 import torch
 from torch import Tensor, nn
 
-from ..networks.models import layers_with_channels
+from ..networks.kinds import layers_with_channels
 from .masks import mask_weights
 from .silence import unmask
 

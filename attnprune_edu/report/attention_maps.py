@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..data.images import ImageData
 from ..networks.inference import evaluating, network_inputs
-from ..networks.models import layers_with_channels
+from ..networks.kinds import layers_with_channels
 from ..pruning.groups import groups_of
 
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 import attnprune_edu as ap
 from attnprune_edu.networks.dataflow import follow
-from attnprune_edu.networks.models import width
+from attnprune_edu.networks.kinds import width
 
 
 class Sharpened(nn.Conv2d):

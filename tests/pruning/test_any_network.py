@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations, prune
 
 import attnprune_edu as ap
 from attnprune_edu.networks.inference import plain_outputs
-from attnprune_edu.networks.models import layers_with_channels, width
+from attnprune_edu.networks.kinds import layers_with_channels, rows, width
 from attnprune_edu.pruning.cutting import disagreement
 
 
@@ -92,13 +92,14 @@ NETWORKS = {
     "widths that differ": lambda: (
         net(lambda n, x: n.fc((n.a(x).repeat(1, 2, 1, 1) + n.b(x)).mean((2, 3))), a=nn.Conv2d(3, 4, 1), b=nn.Conv2d(3, 8, 1),
             fc=nn.Linear(8, 4)), torch.randn(2, 3, 8, 8), set(), {"a", "b", "fc"}),
-    "a class token": lambda: (Tokens(), torch.randn(2, 3, 16, 16), {"block.linear1"},
+    "a class token": lambda: (Tokens(), torch.randn(2, 3, 16, 16), {"block.self_attn", "block.linear1"},
                               {"embed", "block.self_attn.out_proj", "block.linear2", "head"}),
-    "norm first": lambda: (Tokens(True), torch.randn(2, 3, 16, 16), {"block.linear1"},
+    "norm first": lambda: (Tokens(True), torch.randn(2, 3, 16, 16), {"block.self_attn", "block.linear1"},
                            {"embed", "block.self_attn.out_proj", "block.linear2", "head"}),
     "a recurrent layer": lambda: (
         net(lambda n, x: n.head(n.lstm(n.conv(x).relu().transpose(1, 2))[0][:, -1]), conv=nn.Conv1d(3, 6, 3),
-            lstm=nn.LSTM(6, 5, batch_first=True), head=nn.Linear(5, 2)), torch.randn(2, 3, 9), set(), {"conv", "head"}),
+            lstm=nn.LSTM(6, 5, batch_first=True), head=nn.Linear(5, 2)),
+        torch.randn(2, 3, 9), {"conv", "lstm.l0"}, {"head"}),
     "shared weights": lambda: (tied(), torch.randn(2, 6), {"mid"}, {"a", "b", "head"}),
     "a float64 network": lambda: (
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)).double(), torch.randn(2, 3, 8, 8), {"0"}, {"2"}),
@@ -114,6 +115,10 @@ def tied():
     return net(lambda n, x: n.head(n.mid(n.b(n.a(x).relu()).relu()).relu()), **layers)
 
 
+def widths_of(model):
+    return {name: width(layer) for name, layer in layers_with_channels(model).items()}
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_can_be_followed_is_cut_and_the_rest_stays(name):
     torch.manual_seed(0)
@@ -126,13 +131,13 @@ def test_what_can_be_followed_is_cut_and_the_rest_stays(name):
         with pytest.raises(ValueError, match="no prunable layer"):
             ap.importance(model, example_inputs=inputs)
         return
-    importance = ap.importance(model, "l1", example_inputs=inputs)
-    assert importance.keys() == free and all(len(importance[n]) == width(model.get_submodule(n)) for n in free)
+    importance, widths = ap.importance(model, "l1", example_inputs=inputs), widths_of(model)
+    assert importance.keys() == free and all(len(importance[n]) == widths[n] for n in free)
     masked = ap.mask(model, ap.keep_by_ratio(ap.couple(importance, groups), 0.4), example_inputs=inputs)
     small = ap.remove(masked, inputs)
     assert disagreement(masked, small, inputs) <= 1e-4 < disagreement(masked, model, inputs)
-    assert all(width(small.get_submodule(n)) < width(model.get_submodule(n)) for n in free)
-    assert all(width(small.get_submodule(n)) == width(model.get_submodule(n)) for n in stays)
+    assert all(widths_of(small)[n] < widths[n] for n in free)
+    assert all(widths_of(small)[n] == widths[n] for n in stays)
     table = ap.sparsity(masked)
     assert (table.loc[sorted(free), "pruning_ratio"] > 0).all() and (table.loc[sorted(stays), "pruning_ratio"] == 0).all()
 
@@ -152,7 +157,7 @@ COUNTS = "the forward pass counts on its number of channels"
             "norm first",
             {
                 "embed": "'block.norm1' mixes channels",
-                "block.self_attn.out_proj": "its parameters are used without calling it",
+                "block.self_attn.out_proj": "coupled with 'embed': 'block.norm1' mixes channels",
                 "block.linear2": "coupled with 'embed': 'block.norm1' mixes channels",
                 "head": OUTPUTS,
             },
@@ -164,7 +169,7 @@ def test_why_a_layer_stays_hangs_on_the_network_and_not_on_its_weights_or_mode(n
     model, inputs, *_ = NETWORKS[name]()
     model.train()
     if weights != "random":
-        for tensor in [tensor for layer in layers_with_channels(model).values() for tensor in layer.parameters()]:
+        for tensor in [tensor for layer in layers_with_channels(model).values() for tensor in rows(layer).tensors()]:
             nn.init.constant_(tensor, 0.0 if weights == "zero" else torch.nan)
     before, numbers = copy.deepcopy(model), torch.get_rng_state()
     found = ap.unprunable(model, inputs)

@@ -7,9 +7,10 @@ from conftest import Network, trained_norms
 from torch import nn
 
 import attnprune_edu as ap
-from attnprune_edu.pruning.importance import CRITERIA, score
+from attnprune_edu.pruning.importance import CRITERIA, FOR_HEADS, score
 
-on_any_network = pytest.mark.parametrize("criterion", [name for name in CRITERIA if name != "bn_scale"])
+FOR_ALL = [name for name in CRITERIA if name not in FOR_HEADS]
+on_any_network = pytest.mark.parametrize("criterion", [name for name in FOR_ALL if name != "bn_scale"])
 
 
 def plain_net() -> ap.ArticleNet:
@@ -35,7 +36,7 @@ def test_one_value_per_channel_of_every_layer_but_the_last(tiny_model, tiny_data
     assert all(torch.isfinite(v).all() and not v.requires_grad for v in values.values())
 
 
-@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("criterion", FOR_ALL)
 def test_scoring_changes_neither_the_network_nor_torchs_random_numbers(criterion, uneven_data):
     model = residual_net().train()
     model.bn1.eval()  # a mode of its own
@@ -282,7 +283,7 @@ def test_random_numbers_are_uniform_and_follow_their_seed(tiny_model):
 
 def test_bad_input_is_named(tiny_model):
     with pytest.raises(
-        ValueError, match=r"'attention', 'attention_signed', .*'l1', 'l2', 'random', 'taylor', got 'magnitude'"
+        ValueError, match=r"'attention', 'attention_entropy', .*'l1', 'l1_readers', 'l2', .*'taylor', got 'magnitude'"
     ):
         ap.importance(tiny_model, "magnitude")
     with pytest.raises(ValueError, match="no prunable layer"):

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import attnprune_edu as ap
-from attnprune_edu.networks.models import width
+from attnprune_edu.networks.kinds import width
 from attnprune_edu.pruning.masks import mask_
 from attnprune_edu.pruning.silence import before_masks, masks_of, unmask, weight_masks_of
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 
 import attnprune_edu as ap
-from attnprune_edu.networks.models import layers_with_channels
+from attnprune_edu.networks.kinds import layers_with_channels
 from attnprune_edu.pruning import removal
 from attnprune_edu.pruning.cutting import apart, cut
 from attnprune_edu.pruning.silence import masks_of, weight_masks_of

@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from attnprune_edu.networks.models import layers_with_channels
+from attnprune_edu.networks.kinds import layers_with_channels
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import zoo

@@ -195,7 +195,7 @@ def test_a_network_that_is_not_there_is_named(tmp_path):
 def test_what_cannot_be_saved_is_named(oblong, tmp_path):
     with pytest.raises(TypeError, match=r"dtype must be a floating-point type such as torch\.float16, got torch\.int8"):
         ap.save_model(oblong, tmp_path / "net", dtype=torch.int8)
-    with pytest.raises(TypeError, match="model must be one of ArticleNet, ResNet20, VGG, got Linear"):
+    with pytest.raises(TypeError, match=r"model must be one of ArticleNet, ResNet20, VGG, .*, got Linear"):
         ap.save_model(nn.Linear(2, 2), tmp_path / "net")
     assert not list(tmp_path.iterdir())
 
