@@ -12,6 +12,7 @@ from .images import plot_filters, plot_images, plot_pictures
 from .maps import plot_attention_maps
 from .network import plot_network
 from .plan import plot_plan
+from .search import plot_search_importance
 from .style import BLUE, GREY, KEPT, LINES, ORANGE, PRUNED, RUST, SKY, STONE, png, show
 from .tables import plot_confusion, plot_sensitivity
 
@@ -44,6 +45,7 @@ __all__ = [
     "plot_plan",
     "plot_ranges",
     "plot_ratio",
+    "plot_search_importance",
     "plot_sensitivity",
     "plot_spread",
     "plot_threshold",
