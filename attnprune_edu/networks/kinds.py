@@ -91,6 +91,11 @@ def layers_with_channels(model: nn.Module) -> dict[str, nn.Module | Units]:
     return found
 
 
+def plain_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Return {name: layer} of every convolution and ``Linear`` of ``layers_with_channels``."""
+    return {name: layer for name, layer in layers_with_channels(model).items() if isinstance(layer, Layer)}
+
+
 def _suffixes(module: nn.RNNBase) -> list[str]:
     directions = ("", "_reverse") if module.bidirectional else ("",)
     return [f"l{layer}{direction}" for layer in range(module.num_layers) for direction in directions]

@@ -205,7 +205,7 @@ def smaller(
     ``scores``: {layer: (channels,)}, the same for coupled layers; the highest stay. ``chosen``: {name: value} as
     ``dense_choice`` returns them. ``repairing``: options of ``repair``.
     """
-    groups = groups_of(model, data.example_inputs).names
+    groups = [group for group in groups_of(model, data.example_inputs).names if group[0] in chosen]
     sizes = {group[0]: chosen[group[0]] for group in groups}
     gone = [name for name in chosen if name not in sizes and not chosen[name]]
     keep = {}

@@ -13,7 +13,7 @@ from torch.utils.benchmark import Timer
 
 from ..data.images import ImageData
 from ..networks.inference import call, evaluating, fast_layout, network_inputs
-from ..networks.kinds import channel_dim, is_depthwise, layers_with_channels, output_dim, width
+from ..networks.kinds import channel_dim, is_depthwise, output_dim, plain_layers, width
 from ..networks.models import copy_of
 from .groups import Groups, groups_of
 from .knapsack import Term, total_cost
@@ -52,9 +52,10 @@ def cost_terms(model: nn.Module, data: ImageData, cost: str, blocks: list[str], 
 
 
 def dense_choice(model: nn.Module, data: ImageData, blocks: list[str]) -> dict[str, int]:
-    """{name: its value in ``model`` itself} of each group, by its first layer, and of each block."""
-    groups = groups_of(model, data.example_inputs).names
-    return {group[0]: width(model.get_submodule(group[0])) for group in groups} | dict.fromkeys(blocks, 1)
+    """{name: its value in ``model`` itself} of each group, by its first layer, and of each block. Groups of units and of heads
+    are not among them."""
+    groups, layers = groups_of(model, data.example_inputs).names, plain_layers(model)
+    return {group[0]: width(layers[group[0]]) for group in groups if group[0] in layers} | dict.fromkeys(blocks, 1)
 
 
 class _Counted:
@@ -62,8 +63,8 @@ class _Counted:
 
     def __init__(self, plain: nn.Module, groups: Groups, blocks: list[str]):
         self.plain, self.flow, self.blocks = plain, groups.flow, blocks
-        self.layers = {name: layer for name, layer in layers_with_channels(plain).items() if name in groups.flow.first}
-        self.group_of = {layer: group[0] for group in groups.names for layer in group}
+        self.layers = {name: layer for name, layer in plain_layers(plain).items() if name in groups.flow.first}
+        self.group_of = {layer: group[0] for group in groups.names for layer in group if group[0] in self.layers}
 
     def counts(self, entries: list[frozenset[int]]) -> Counter:
         """{group: how many of the ``entries`` its channels flow into; None: entries that nothing prunable flows into}."""
@@ -129,7 +130,7 @@ def _seen(plain: nn.Module, pixels: Tensor) -> dict[str, tuple[tuple[int, ...], 
         before = seen[name][1] if name in seen else 0
         seen[name] = tuple(inputs[0].shape), before + counted.numel() / channels / len(pixels)
 
-    layers = layers_with_channels(plain)
+    layers = plain_layers(plain)
     hooks = [layer.register_forward_hook(functools.partial(note, name)) for name, layer in layers.items()]
     with evaluating(plain):
         call(plain, pixels)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.images import ImageData
-from ..networks.kinds import Layer, channel_dim, width
+from ..networks.kinds import Layer, channel_dim, layers_with_channels, width
 from ..networks.models import copy_of
 from ..networks.training import fine_tune
 from .groups import couple, groups_of
@@ -60,15 +60,16 @@ class Place(NamedTuple):
 
 
 def places_of(model: nn.Module, example_inputs=None) -> dict[str, Place]:
-    """{layer: where its channels pass} for every layer of ``model`` that can be pruned, in the order of its groups."""
-    groups = groups_of(model, example_inputs)
+    """{layer: where its channels pass} for every convolution and Linear of ``model`` that can be pruned, in the order of its
+    groups. Units of recurrent layers and heads of attention meet no ReLU; they have no gates."""
+    groups, layers = groups_of(model, example_inputs), layers_with_channels(model)
     places = {}
-    for name in (name for group in groups.names for name in group):
+    for name in (name for group in groups.names for name in group if isinstance(layers[name], Layer)):
         norms = groups.flow.norms_of(name)
         module, entries = list(norms.items())[-1] if norms else (name, list(range(width(model.get_submodule(name)))))
         places[name] = Place(model.get_submodule(module), entries)
     if not places:
-        raise ValueError(f"model has no layer whose channels can be pruned: {groups.stays}")
+        raise ValueError(f"model has no convolution or Linear whose channels can be pruned: {groups.stays}")
     return places
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..networks.kinds import Layer, filters, layers_with_channels, read_anew, rows, width
+from ..networks.kinds import filters, layers_with_channels, plain_layers, read_anew, rows, width
 from ..networks.models import copy_of
 from ..networks.tracing import OUTPUTS
 from .cutting import silent_entries
@@ -164,7 +164,7 @@ def _combined(layer: nn.Module, name: str, stays: Tensor, kind: type) -> Tensor:
 def _checked(model: nn.Module, keep: dict[str, Tensor], kind: type) -> dict[str, Tensor]:
     layers, have = layers_with_channels(model), "with channels"
     if kind is WeightMask:
-        layers, have = {name: layer for name, layer in layers.items() if isinstance(layer, Layer)}, "with one weight"
+        layers, have = plain_layers(model), "with one weight"
     for name, stays in keep.items():
         if name not in layers:
             raise ValueError(f"keep names {name!r}, but the layers of this model {have} are {list(layers)}")

@@ -7,7 +7,7 @@ then it must say where the others are. A multiplication of dense matrices cannot
 import torch
 from torch import Tensor, nn
 
-from ..networks.kinds import layers_with_channels
+from ..networks.kinds import plain_layers
 from .masks import mask_weights
 from .silence import unmask
 
@@ -16,9 +16,10 @@ def keep_largest(model: nn.Module, budget: int) -> nn.Module:
     """Return a copy of ``model`` with masks on its smallest weights, so that ``budget`` parameters are not masked.
 
     Weights of different layers are compared in units of the root mean square of their layer. Biases and normalisations stay,
-    and so does the largest weight of each layer. Raises ValueError if ``budget`` is below the number of these.
+    and so do recurrent layers, what makes heads of attention, and the largest weight of each layer. Raises ValueError if
+    ``budget`` is below the number of these.
     """
-    weights = {name: layer.weight.detach().abs() for name, layer in layers_with_channels(unmask(model)).items()}
+    weights = {name: layer.weight.detach().abs() for name, layer in plain_layers(unmask(model)).items()}
     room = budget - (sum(parameter.numel() for parameter in model.parameters()) - sum(map(Tensor.numel, weights.values())))
     if room < len(weights):
         raise ValueError(
