@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..data.images import ImageData
 from .sequence import NameGRU, NameTransformer
+from .small_cnns import DigitCNN, FaceNet
 
 CONV_CHANNELS, HIDDEN = (32, 64), 1024  # the article's
 MANY_WEIGHTS = 20_000_000  # in one layer: a dozen times the article's whole network
@@ -246,7 +247,7 @@ def copy_of(model: nn.Module, known: dict[int, object] | None = None) -> nn.Modu
     return copy.deepcopy(model, empty | (known or {}))
 
 
-ARCHITECTURES = {kind.__name__: kind for kind in (ArticleNet, ResNet20, VGG, NameGRU, NameTransformer)}
+ARCHITECTURES = {kind.__name__: kind for kind in (ArticleNet, ResNet20, VGG, NameGRU, NameTransformer, DigitCNN, FaceNet)}
 
 
 def architecture_of(model: nn.Module) -> dict:
