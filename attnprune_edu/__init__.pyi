@@ -2,6 +2,11 @@
 
 from . import checks as checks, plots as plots, widgets as widgets
 from .data.classes import only_classes as only_classes
+from .data.digits import load_digits as load_digits
+from .data.faces import (
+    FaceData as FaceData,
+    load_faces as load_faces,
+)
 from .data.images import (
     ImageData as ImageData,
     Images as Images,
@@ -10,6 +15,7 @@ from .data.images import (
 from .data.names import load_names as load_names
 from .data.seeds import generator_for as generator_for
 from .data.tokens import TokenData as TokenData
+from .data.xrays import load_xrays as load_xrays
 from .experiments.dense import dense_network as dense_network
 from .experiments.guarantee import prune_with_guarantee as prune_with_guarantee
 from .experiments.results import load_results as load_results
@@ -32,6 +38,10 @@ from .networks.models import (
 from .networks.sequence import (
     NameGRU as NameGRU,
     NameTransformer as NameTransformer,
+)
+from .networks.small_cnns import (
+    DigitCNN as DigitCNN,
+    FaceNet as FaceNet,
 )
 from .networks.tensorboard import to_tensorboard as to_tensorboard
 from .networks.training import (
@@ -113,10 +123,6 @@ from .report.evaluation import (
 from .report.onnx_export import (
     OnnxNetwork as OnnxNetwork,
     export_onnx as export_onnx,
-)
-from .report.quantization import (
-    compare_on_device as compare_on_device,
-    quantize_onnx as quantize_onnx,
 )
 from .report.uncertainty import (
     mean_interval as mean_interval,
