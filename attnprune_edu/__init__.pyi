@@ -124,6 +124,10 @@ from .report.onnx_export import (
     OnnxNetwork as OnnxNetwork,
     export_onnx as export_onnx,
 )
+from .report.quantization import (
+    compare_on_device as compare_on_device,
+    quantize_onnx as quantize_onnx,
+)
 from .report.uncertainty import (
     mean_interval as mean_interval,
     paired_difference as paired_difference,
