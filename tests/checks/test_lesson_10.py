@@ -1,5 +1,8 @@
 """What the checks of lesson 10 answer."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from answering import dots_after, step_after_step, verdict_test
@@ -54,6 +57,36 @@ def by_epoch_number(ratio, epochs, accuracies, wanted):
 def stops_for_good(ratio, epochs, accuracies, wanted):
     ever = []
     return ramp(wait=lambda accuracy, wanted: ever.append(accuracy < wanted) or any(ever))(ratio, epochs, accuracies, wanted)
+
+
+def waits_with_the_last(ratio, epochs, accuracies, wanted):
+    shares, done = [], 0
+    for place in range(len(accuracies)):
+        if accuracies[place - 1] >= wanted and done < epochs:
+            done += 1
+        shares.append(ratio * (1 - (1 - done / epochs) ** 3))
+    return shares
+
+
+def empties(ratio, epochs, accuracies, wanted):
+    shares = ramp()(ratio, epochs, accuracies, wanted)
+    accuracies.clear()
+    return shares
+
+
+def waiting_at_zero(ratio, epochs, accuracies, wanted):
+    shares = ramp()(ratio, epochs, accuracies, wanted)
+    return [0 if before < wanted else share for before, share in zip([wanted, *accuracies[:-1]], shares, strict=True)]
+
+
+def of_done(share):
+    """The ramp that waits, with another share after ``done`` of ``epochs`` epochs."""
+
+    def function(ratio, epochs, *others):
+        # A linear ramp up to `epochs` counts the epochs in which it went on.
+        return [share(ratio, done, epochs) for done in ramp(power=1)(epochs, epochs, *others)]
+
+    return function
 
 
 INPUTS = ["output", "mean", "keep", "share", "decay"]
@@ -129,6 +162,35 @@ def sure_of_a_mean(here):
     return here["decay"] * here["mean"] + (1 - here["decay"]) * here["now"]
 
 
+def from_zero(here):
+    return moved(here | {"mean": torch.zeros_like(here["now"]) if here["mean"] is None else here["mean"]})
+
+
+def by_picture(output, mean, keep, share, decay):
+    with torch.no_grad():
+        now = output.relu().mean(dim=1)
+        mean = now if mean is None else decay * mean + (1 - decay) * now
+
+
+def swapped(now, mean, keep, gated):
+    return mean, now, keep, gated
+
+
+def among_the_open(here):
+    return chosen(here | {"mean": here["mean"].where(here["keep"], -1)})
+
+
+def silencing(rounding):
+    """The solution, with another way to make a whole number of the silent channels."""
+
+    def keep(here):
+        keep = torch.zeros(len(here["mean"]), dtype=torch.bool)
+        keep[here["mean"].topk(len(keep) - rounding(here["share"] * len(keep))).indices] = True
+        return keep
+
+    return running(keep=keep)
+
+
 CASES = [
     (checks.steps_until_overtaken, 14, True, "0.488 is left"),
     (checks.steps_until_overtaken, torch.tensor(14), True, "forgets slowly"),
@@ -141,12 +203,39 @@ CASES = [
     (checks.steps_until_overtaken, 1, False, "remembers"),
     (checks.steps_until_overtaken, 0, False, "remembers"),
     (checks.steps_until_overtaken, 0.488, False, "The number of steps"),
+    (checks.steps_until_overtaken, 0.5, False, "The number of steps"),
+    (checks.steps_until_overtaken, -14, False, "not negative"),
+    (checks.steps_until_overtaken, -13.51, False, "not negative"),
     (checks.steps_until_overtaken, 59, False, "0.95^n"),
     (checks.steps_until_overtaken, [14, 15], False, "one number"),
     (checks.steps_until_overtaken, "14", False, "quotes"),
     (checks.steps_until_overtaken, True, False, "this is True"),
     (checks.held_ramp, ramp(), True, "goes on where it stopped"),
     (checks.held_ramp, finished(lambda shares, ratio: tuple(shares)), True, "goes on"),
+    (checks.held_ramp, finished(lambda shares, ratio: np.array(shares)), True, "goes on"),
+    (checks.held_ramp, waits_with_the_last, False, "waits in the first epoch"),
+    (checks.held_ramp, empties, False, "changes the list"),
+    (checks.held_ramp, waiting_at_zero, False, "falls to 0"),
+    (checks.held_ramp, of_done(lambda ratio, done, epochs: ratio * (done / epochs) ** 3), False, "ever more"),
+    (checks.held_ramp, of_done(lambda ratio, done, epochs: ratio * (1 - done / epochs) ** 3), False, "still to come"),
+    (
+        checks.held_ramp,
+        of_done(lambda ratio, done, epochs: ratio * (1 - (1 - (done + 1) / epochs) ** 3)),
+        False,
+        "an epoch ahead",
+    ),
+    (
+        checks.held_ramp,
+        of_done(lambda ratio, done, epochs: ratio * (1 - (1 - min((done + 1) / epochs, 1)) ** 3)),
+        False,
+        "an epoch ahead",
+    ),
+    (
+        checks.held_ramp,
+        lambda ratio, epochs, accuracies, wanted: ramp()(ratio, len(accuracies), accuracies, wanted),
+        False,
+        "as many epochs as there are accuracies",
+    ),
     (checks.held_ramp, finished(lambda shares, ratio: torch.tensor(shares)), True, "goes on"),
     (checks.held_ramp, ramp(wait=lambda accuracy, wanted: False), False, "never waits"),
     (checks.held_ramp, ramp(wait=lambda accuracy, wanted: accuracy <= wanted), False, "use <"),
@@ -215,7 +304,19 @@ CASES = [
         "the old mean counts whole",
     ),
     (checks.running_gate, running(mean=lambda here: moved(here) + 1), False, "it should be decay · mean"),
-    (checks.running_gate, running(mean=sure_of_a_mean), False, "stops with TypeError"),
+    (checks.running_gate, running(mean=sure_of_a_mean), False, "step 2 of 4, `mean`: in the first step of all it is None"),
+    (checks.running_gate, up_to("mean", sure_of_a_mean), False, "stops with TypeError"),
+    (checks.running_gate, up_to("mean", from_zero), False, "step 2 of 4, `mean`: there is no mean yet"),
+    (checks.running_gate, running(mean=lambda here: moved(here) if here["mean"] else here["now"]), False, "Ask `mean is"),
+    (checks.running_gate, by_picture, False, "`now` is not one number for each channel"),
+    (
+        checks.running_gate,
+        running(gated=lambda here: here["output"] * here["keep"]),
+        False,
+        "without `[:, None, None]`",
+    ),
+    (checks.running_gate, lambda *given: [1 / 0], False, "division by zero. Leave the later lines"),
+    (checks.running_gate, lambda *given: swapped(*running()(*given)), False, "that is the new mean. Return now, mean"),
     (
         checks.running_gate,
         running(mean=lambda here: (1 - here["decay"]) * here["now"] if here["mean"] is None else moved(here)),
@@ -229,6 +330,20 @@ CASES = [
         "that of this step is the first",
     ),
     (checks.running_gate, with_old(lambda old, new: new & old), False, "step 3 of 4, `keep`: you also ask"),
+    (checks.running_gate, running(keep=lambda here: among_the_open(here)), False, "only among the channels that were open"),
+    (checks.running_gate, silencing(int), False, "3 are silent, and it should be round(share · channels) = round(3.7) = 4"),
+    (
+        checks.running_gate,
+        silencing(math.ceil),
+        False,
+        "= round(2.34) = 2. Take the nearest whole number, not all below a threshold.",
+    ),
+    (
+        checks.running_gate,
+        running(keep=lambda here: here["mean"] > here["mean"].quantile(here["share"])),
+        False,
+        "not all below a threshold.",
+    ),
     (checks.running_gate, with_old(lambda old, new: ~new), False, "other way round"),
     (checks.running_gate, with_old(lambda old, new: old), False, "the old choice"),
     (checks.running_gate, with_old(lambda old, new: new.float()), False, "its type is float32"),
@@ -248,12 +363,24 @@ CASES = [
         False,
         "are silent, and it should",
     ),
+    (
+        checks.running_gate,
+        running(gated=closed(lambda output, keep: output * keep + ~keep * (output - output.detach()))),
+        False,
+        "step 4 of 4, `gated`: a silent channel gets a gradient",
+    ),
+    (
+        checks.running_gate,
+        running(gated=closed(lambda output, keep: torch.where(keep, output, 1e-8 * output))),
+        False,
+        "not next to nothing",
+    ),
     (checks.running_gate, gated_by_old, False, "step 4 of 4, `gated`: you use the old choice"),
     (checks.running_gate, running(gated=lambda here: here["output"]), False, "nothing is silent"),
     (checks.running_gate, running(gated=closed(lambda output, keep: output * ~keep)), False, "swapped"),
     (checks.running_gate, running(gated=lambda here: here["output"][:, here["keep"]]), False, "not cut out"),
     (checks.running_gate, running(gated=closed(lambda output, keep: (output * keep).relu())), False, "without a ReLU"),
-    (checks.running_gate, running(gated=closed(lambda output, keep: output * keep / 0.6)), False, "as dropout does"),
+    (checks.running_gate, running(gated=lambda here: gate()(here) / (1 - here["share"])), False, "as dropout does"),
     (checks.running_gate, running(gated=closed(lambda output, keep: output * keep + 1)), False, "silent ones 0"),
     (checks.running_gate, running(gated=closed(lambda output, keep: (output * keep).detach())), False, "no gradient"),
     (
@@ -302,7 +429,7 @@ def test_a_running_mean_falls_behind_when_the_check_says(decay):
 @pytest.mark.parametrize("seed", range(5))
 def test_every_draw_of_the_gate_tells_its_slips_apart(seed):
     torch.manual_seed(seed)
-    case = _gate_case(first=False, power=2)
+    case = _gate_case(10, 0.37, power=2, first=False)
     new = running()(*case.given)[2]
     assert (new & ~case.keep).any(), "something comes back"
     assert checks.running_gate(running(), seed=seed).solved
