@@ -29,8 +29,8 @@ def plot_gates(record: list, layer: str, step: int) -> Figure:
     """Draw what ``RunningGates`` recorded for one ``layer``, at one of the steps at which they chose.
 
     Left, each channel at its rank at the first choice and its rank now; on the diagonal nothing has changed. Right, a row
-    for each channel in the order of the first ranking, dark while its gate is open. Raises ValueError if there was no
-    choice at ``step`` or none for ``layer``.
+    for each channel in the order of the first ranking, coloured while its gate is open. In both the most important channels
+    are on top. Raises ValueError if there was no choice at ``step`` or none for ``layer``.
     """
     steps = [choice.step for choice in record]
     if step not in steps:
@@ -52,6 +52,7 @@ def plot_gates(record: list, layer: str, step: int) -> Figure:
         left.scatter(first[chosen], now[chosen], s=22, label=f"{state} ({chosen.sum()})", **look)
     left.set_xlabel("rank at the first choice")
     left.set_ylabel(f"rank at step {step}")
+    left.invert_yaxis()
     left.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     clean(left)
 
@@ -64,7 +65,7 @@ def plot_gates(record: list, layer: str, step: int) -> Figure:
     right.invert_yaxis()
     right.set_xlabel("training step")
     right.set_ylabel("channel, by its first rank")
-    right.set_title("dark: the gate is open", fontsize=9)
+    right.set_title("coloured: the gate is open", fontsize=9)
     for axis in (left.xaxis, left.yaxis, right.yaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True))
     return figure

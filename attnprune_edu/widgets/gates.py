@@ -31,10 +31,11 @@ def gates_picture(record: list, layer: str, step: int) -> tuple[bytes, str]:
     place = [made.step for made in record].index(step)
     states = states_at(record, layer, place)
     now, first = ranks_at(record, layer, place), ranks_at(record, layer, 0)
-    far = int((np.abs(now - first) > len(now) / 10).sum())
+    tenth = len(now) // 10
+    far = int((np.abs(now - first) > tenth).sum())
     is_open, again = (states != SILENT).sum(), (states == RETURNED).sum()
     alt = (
         f"{layer} at step {step}: {is_open} of {len(states)} channels are open, {again} of them after they had been silent; "
-        f"{far} are more than a tenth of all ranks away from their first rank."
+        f"{far} have moved by more than {tenth} ranks."
     )
     return plots.png(figure), alt
