@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import nbformat
 import pytest
 from conftest import ROOT
 
+import attnprune_edu as ap
 import course
 import notebooks
 from attnprune_edu import workbook
@@ -39,6 +41,23 @@ PATIENCE = 240  # seconds without another finished cell before a lesson counts a
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine (Debian: apt install chromium)")
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def wait_for(address, server, log):
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(address, timeout=5)
+            return
+        except OSError:
+            assert server.poll() is None, Path(log.name).read_text()
+            time.sleep(0.25)
+    raise AssertionError(f"no answer from {address}: {Path(log.name).read_text()}")
+
+
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory):
     """A JupyterLab on a copy of the course, its stored outputs removed, started as `make lab` starts it: address, folder."""
@@ -53,9 +72,7 @@ def jupyter(tmp_path_factory):
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     assert len(list(workbook.copy_lessons(course=folder))) == len(LESSONS)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, *course.jupyterlab(port, folder), "--no-browser"]
     command += [f"--IdentityProvider.token={TOKEN}", "--expose-app-in-browser"]
     environment = course.surroundings(os.environ) | {
@@ -66,13 +83,7 @@ def jupyter(tmp_path_factory):
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
         address = f"http://127.0.0.1:{port}"
         try:
-            for _ in range(240):
-                try:
-                    urllib.request.urlopen(f"{address}/api?token={TOKEN}", timeout=5)
-                    break
-                except OSError:
-                    assert server.poll() is None, (folder / "server.log").read_text()
-                    time.sleep(0.25)
+            wait_for(f"{address}/api?token={TOKEN}", server, log)
             yield address, folder
         finally:
             server.terminate()
@@ -171,6 +182,27 @@ def test_a_page_shows_its_mathematics_without_a_network(browser, tmp_path):
     assert "$" not in page.locator("main").inner_text()
     assert asked == [page.url] and not said
     page.close()
+
+
+@pytest.mark.xdist_group(LESSONS[0])
+def test_tensorboard_shows_what_the_callback_wrote(browser, tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed; `make extras` installs it")
+    callback = ap.to_tensorboard(tmp_path / "run")
+    for epoch, accuracy in enumerate([0.4, 0.6], start=1):
+        callback(None, {"epoch": epoch, "held_accuracy": accuracy})
+    port = free_port()
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", tmp_path, "--host", "127.0.0.1", "--port", str(port)]
+    with open(tmp_path / "server.log", "w+") as log:
+        server = subprocess.Popen([*command, "--load_fast", "false"], stdout=log, stderr=subprocess.STDOUT)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/", server, log)
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{port}/#timeseries")
+            page.get_by_text("held_accuracy").first.wait_for(timeout=60_000)
+            page.close()
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
 
 
 def test_all_cells_run_without_an_error(lesson):
