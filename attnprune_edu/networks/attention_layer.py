@@ -48,9 +48,7 @@ class Attention(nn.Module):
                 f"every size must be at least 1, got embed_dim={embed_dim}, num_heads={num_heads}, head_dim={head_dim}"
             )
         if head_dim is None and embed_dim % num_heads:
-            raise ValueError(
-                f"embed_dim must be a multiple of num_heads where no head_dim is given, got {embed_dim}, {num_heads}"
-            )
+            raise ValueError(f"without head_dim, embed_dim must be a multiple of num_heads, got {embed_dim} and {num_heads}")
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.head_dim = embed_dim // num_heads if head_dim is None else head_dim
         self.dropout, self.batch_first = dropout, batch_first

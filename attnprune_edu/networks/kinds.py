@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from .attention_layer import Attention, is_torch_attention
 
@@ -277,6 +278,11 @@ def one_by_one(module: nn.RNNBase) -> list[nn.RNNBase]:
         layer.load_state_dict({name: getattr(module, name.replace("_l0", f"_l{level}")) for name in layer.state_dict()})
         alone.append(layer.train(module.training))
     return alone
+
+
+def padded(module: nn.RNNBase, x: Tensor | PackedSequence) -> Tensor:
+    """The inputs or outputs of a recurrent ``module`` as a tensor with a dimension for steps; a short sequence ends in 0."""
+    return pad_packed_sequence(x, batch_first=module.batch_first)[0] if isinstance(x, PackedSequence) else x
 
 
 def read_anew(module: nn.RNNBase) -> None:

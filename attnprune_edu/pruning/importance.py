@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ..data.images import ImageData
 from ..networks.attention_layer import Attention
@@ -21,6 +20,7 @@ from ..networks.kinds import (
     filters,
     layers_with_channels,
     one_by_one,
+    padded,
     readers,
     rows,
     width,
@@ -233,10 +233,7 @@ def _activation_attention(
         add_up(name, handed_on.norm(dim=-1).movedim(-1, 1))
 
     def states(names, module, inputs, _):
-        x = inputs[0]
-        if isinstance(x, PackedSequence):
-            x = pad_packed_sequence(x, batch_first=module.batch_first)[0]
-        found = []
+        x, found = padded(module, inputs[0]), []
         for layer in one_by_one(module):
             x = layer(x)[0]
             found += x.movedim(0 if module.batch_first else 1, 0).movedim(-1, 1).abs().split(module.hidden_size, dim=1)

@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from ..data.images import ImageData
 from ..networks.inference import evaluating, fast_layout, predict_classes
-from ..networks.kinds import entries, filters, layers_with_channels
+from ..networks.kinds import Recurrent, entries, filters, layers_with_channels, one_by_one, padded
 from ..networks.models import copy_of
 from .groups import groups_of, hand_on, take_over_attention
-from .silence import ChannelMask, before_masks, mask_on, masks_of, weight_masks_of
+from .silence import ChannelMask, before_masks, live_channels, mask_on, masks_of, weight_masks_of
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
 FEW = 10  # images are enough to see whether the inputs reaching a layer have changed
@@ -56,8 +56,9 @@ def repair(
     ``masked``: with masks on channels; they stay. ``dense``: the network it came from; None takes the weights behind the
     masks, which is right as long as ``masked`` has not been trained, nor loaded from a file, where they are zeros. The
     calibration images, ``num_images`` of the training part (all if it has fewer), are drawn by ``seed``; a convolution looks
-    at ``positions`` positions of each. Convolutions in groups, of one or three dimensions, and transposed ones are left
-    alone. If fewer of the calibration images should be classified correctly than before, ``masked`` is returned as it came,
+    at ``positions`` positions of each. A recurrent layer is solved for how all gates of its units read its inputs and each
+    other's states. Convolutions in groups, of one or three dimensions, and transposed ones are left alone. If fewer of the
+    calibration images should be classified correctly than before, ``masked`` is returned as it came,
     with a UserWarning.
 
     Raises ValueError if ``masked`` has no channel masks or masks on single weights, or a number is out of its range.
@@ -96,12 +97,17 @@ def repair(
             name: [torch.randperm(available, generator=generator)[:positions].to(device) for _ in batches]
             for name, available in _changed_layers(repaired, dense, few).items()
         }
-        targets = _outputs(dense, chosen, batches)
-        means = _means_behind(repaired, list(chosen), few)
+        recurrent = [name for name in chosen if isinstance(dense.get_submodule(name), Recurrent)]
+        targets = _outputs(dense, {name: at for name, at in chosen.items() if name not in recurrent}, batches)
+        means = _means_behind(repaired, list(targets), few)
         for name in chosen:
-            inputs = _inputs(repaired, name, chosen[name], batches)
             layer = repaired.get_submodule(name)
-            _solve(layer, means.get(name), inputs, targets[name], ridge, rounds if name in before_relu else 1)
+            if name in recurrent:
+                before, now = (_sequences(network, name, batches) for network in (dense, repaired))
+                _solve_units(layer, dense.get_submodule(name), before, now, ridge)
+            else:
+                inputs = _inputs(repaired, name, chosen[name], batches)
+                _solve(layer, inputs, targets[name], means.get(name), ridge, rounds if name in before_relu else 1)
     mended = copy_of(masked)
     mended.load_state_dict(repaired.state_dict(), strict=False)
     for name in taken_over:
@@ -121,19 +127,27 @@ def repair(
 
 
 @torch.no_grad()
-def _solve(layer: nn.Module, mean: Tensor | None, x: Tensor, y: Tensor, ridge: float, rounds: int) -> None:
+def _solve(
+    layer: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    mean: Tensor | None,
+    ridge: float,
+    rounds: int,
+    parts: tuple[str, str] = ("weight", "bias"),
+) -> None:
     """Give ``layer`` the weights of the formula above, for inputs ``x`` (rows, inputs) and outputs ``y`` (rows, outputs).
 
-    ``mean`` (outputs,) is what is subtracted behind a layer without bias, if anything is.
+    ``mean`` (outputs,) is what is subtracted behind a layer without bias, if anything is. ``parts``: names of W and b.
     """
     # Silent channels, of this layer and of those before it, need no equations; that makes them few enough to be fast.
-    weight = layer.weight.detach().flatten(1).clone()  # (outputs, inputs)
-    mask = mask_on(layer, ChannelMask, part="weight")
+    weight, old_bias = getattr(layer, parts[0]).detach().flatten(1).clone(), getattr(layer, parts[1], None)
+    mask = mask_on(layer, ChannelMask, part=parts[0])
     inputs = x.any(dim=0)
     outputs = torch.ones_like(y[0], dtype=torch.bool) if mask is None else entries(mask.keep, len(weight), mask.run)
-    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().clone()
+    bias = weight.new_zeros(len(weight)) if old_bias is None else old_bias.detach().clone()
     start = torch.cat([weight[outputs][:, inputs], bias[outputs][:, None]], dim=1)  # the bias as the weight of a constant
-    constant = 0.0 if layer.bias is None and mean is None else 1.0
+    constant = 0.0 if old_bias is None and mean is None else 1.0
     x, y = F.pad(x[:, inputs], (0, 1), value=constant), y[:, outputs]
 
     squares = sum(part.T @ part for part in map(Tensor.double, x.split(ROWS)))  # in single precision a small ridge is lost
@@ -155,11 +169,34 @@ def _solve(layer: nn.Module, mean: Tensor | None, x: Tensor, y: Tensor, ridge: f
     # Below 0, where ReLU is flat, the rounds do not see that an output which should be positive cannot become any worse.
     solution = torch.where((error(solution) <= error(start))[:, None], solution, start)
     weight[outputs.nonzero(), inputs.nonzero().T], bias[outputs] = solution[:, :-1], solution[:, -1]
-    _write(layer, "weight", weight)
-    if layer.bias is not None:
-        _write(layer, "bias", bias)
+    _write(layer, parts[0], weight)
+    if old_bias is not None:
+        _write(layer, parts[1], bias)
     elif mean is not None:
         mean -= bias
+
+
+@torch.no_grad()
+def _solve_units(module: nn.RNNBase, dense: nn.RNNBase, before: Tensor, now: Tensor, ridge: float) -> None:
+    """Solve the weights with which the units of a recurrent ``module`` read its inputs and each other's states.
+
+    ``before`` and ``now``: its inputs in the dense network and in the one repaired so far. The states that come back to it
+    are taken from the dense network, for those of the repaired one change with the weights.
+    """
+    for level, layer in enumerate(one_by_one(dense)):
+        states = layer(before)[0]
+        for number, each in enumerate(states.split(dense.hidden_size, dim=-1)):
+            suffix = f"_l{level}" + "_reverse" * number
+            if not layer.batch_first:
+                each = each.transpose(0, 1)
+            came_back = F.pad(each[:, 1:], (0, 0, 0, 1)) if number else F.pad(each[:, :-1], (0, 0, 1, 0))
+            live = live_channels(module)[suffix[1:]]
+            for kind, there, here in (("ih", before, now), ("hh", came_back, came_back * live)):
+                parts = f"weight_{kind}{suffix}", f"bias_{kind}{suffix}"
+                if not torch.equal(there, here):
+                    target = F.linear(there, getattr(dense, parts[0]), getattr(dense, parts[1], None))
+                    _solve(module, here.flatten(0, -2), target.flatten(0, -2), None, ridge, 1, parts)
+        before, now = states, one_by_one(module)[level](now)[0]
 
 
 @torch.no_grad()
@@ -190,13 +227,17 @@ def _means_behind(model: nn.Module, names: list[str], pixels: Tensor) -> dict[st
 
 @torch.no_grad()
 def _changed_layers(masked: nn.Module, dense: nn.Module, pixels: Tensor) -> dict[str, int]:
-    """{name: in how many positions it answers} of each layer to repair whose inputs are not the same in both networks."""
-    kinds = {name: layer for name, layer in dense.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    """{name: in how many positions it answers} of each layer to repair: where the inputs are not the same in both networks,
+    or a recurrent layer has lost units."""
+    kinds = {name: layer for name, layer in dense.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d | Recurrent)}
     layers = [name for name, layer in kinds.items() if getattr(layer, "groups", 1) == 1]
-    (before, outputs), (now, _) = (_pass(network, layers, pixels) for network in (dense, masked))
+    before, outputs = _pass(dense, layers, pixels)
+    layers = [name for name in layers if name in before]
+    now, _ = _pass(masked, layers, pixels)
     if missing := [name for name in layers if name not in now]:
         raise ValueError(f"masked never uses its layer {missing[0]!r} in the forward pass")
-    changed = [name for name in layers if not torch.equal(before[name], now[name])]
+    recurrent = [name for name in layers if isinstance(kinds[name], Recurrent) and masks_of(masked.get_submodule(name))]
+    changed = [name for name in layers if name in recurrent or not torch.equal(before[name], now[name])]
     return {name: outputs[name][0, 0].numel() if isinstance(kinds[name], nn.Conv2d) else 1 for name in changed}
 
 
@@ -212,7 +253,7 @@ def _pass(model: nn.Module, names: list[str], pixels: Tensor) -> tuple[dict[str,
     inputs, outputs = {}, {}
 
     def note(name, layer, arguments, output):
-        inputs.setdefault(name, arguments[0])
+        inputs.setdefault(name, padded(layer, arguments[0]))
         outputs.setdefault(name, output)
         if len(inputs) == len(names):
             raise _AllSeen
@@ -237,6 +278,13 @@ def _outputs(dense: nn.Module, chosen: dict[str, list[Tensor]], batches: list[Te
                 output = output.flatten(2)[:, :, chosen[name][number]].transpose(1, 2)
             rows[name].append(output.flatten(0, -2))
     return {name: torch.cat(parts) for name, parts in rows.items()}
+
+
+@torch.no_grad()
+def _sequences(model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:
+    """What goes into the recurrent module ``name`` of ``model``, all sequences at once."""
+    module = model.get_submodule(name)
+    return torch.cat([_pass(model, [name], batch)[0][name] for batch in batches], dim=0 if module.batch_first else 1)
 
 
 @torch.no_grad()
