@@ -1,7 +1,6 @@
 """``attnprune-edu doctor``: is this machine ready for the course, and if not, what is to be done?"""
 
 import importlib.metadata
-import itertools
 import os
 import sys
 import tempfile
@@ -206,7 +205,7 @@ def cache_folder() -> Finding:
 
 def shipped_networks() -> Iterator[Finding]:
     """Do the networks that ship with the package load?"""
-    for name, data_name in itertools.product(checkpoints.SHIPPED, ("cifar10", "shapes")):
+    for name, data_name in ((name, data) for name, all_data in checkpoints.SHIPPED_FOR.items() for data in all_data):
         try:
             checkpoints.load_model(name, data_name)
         except (FileNotFoundError, ValueError) as error:

@@ -3,11 +3,13 @@
     python benchmarks/train_checkpoints.py                 # all of them: `make checkpoints`
     python benchmarks/train_checkpoints.py article-net-shapes
 
-CIFAR-10 is the one `load_data("auto")` finds; set ATTNPRUNE_DATA to use a copy. After each epoch the network is kept in
-build/checkpoints/, so that a training that was stopped goes on there (with a fresh optimiser, at the learning rate it had).
+CIFAR-10, the spoken digits and the Database of Faces are those in the cache folder (`attnprune-edu data NAME`), or copies
+that ATTNPRUNE_DATA, ATTNPRUNE_DIGITS and ATTNPRUNE_FACES name. After each epoch the network is kept in build/checkpoints/,
+so that a training that was stopped goes on there (with a fresh optimiser, at the learning rate it had).
 """
 
 import argparse
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import attnprune_edu as ap
-from attnprune_edu.data.augmentation import flip_and_crop
-from attnprune_edu.networks.models import ResNet20
+from attnprune_edu.data.augmentation import crop, flip_and_crop
 from attnprune_edu.report.checkpoints import PRETRAINED, atomic_write
 from attnprune_edu.report.evaluation import count_params
 
@@ -38,6 +39,11 @@ class Cycle(NamedTuple):
     small_epochs: int = 0
     erasing: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Does it do to images what is usual for the data, and no more?"""
+        return not (self.small_epochs or self.erasing)
+
     def augment(self, images: Tensor, generator: torch.Generator, done: int) -> Tensor:
         """``images`` as the network sees them after ``done`` epochs of this cycle."""
         small = {"padding": 0, "size": [3 * side // 4 for side in images.shape[2:]]}
@@ -51,6 +57,7 @@ class Cycle(NamedTuple):
 
     def __str__(self) -> str:
         options = {"optimizer": torch.optim.AdamW} | self.options
+        options.pop("batch_size", None)  # stands elsewhere in the card
         words = [f"{options.pop('optimizer').__name__}, one cycle"]
         if done := options.pop("done_epochs", 0):
             words[0] += f" without its first {done} epochs"
@@ -61,12 +68,18 @@ class Cycle(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """``source``: for ``load_data``; ``network``: its class; ``cycles``: one after the other; ``bfloat16``: see below."""
+    """How a network that ships is made.
 
-    source: str
+    ``load``: the function that loads its data; ``network``: its class; ``cycles``: one after the other; ``bfloat16``: see
+    below; ``variable``: what may name a copy of the data; ``credit``: what the card owes to those who made them.
+    """
+
+    load: Callable[[], ap.ImageData]
     network: type[nn.Module]
     cycles: tuple[Cycle, ...]
     bfloat16: bool = False
+    variable: str = ""
+    credit: str = ""
 
 
 def nesterov_sgd(parameters, lr: float, weight_decay: float) -> torch.optim.SGD:
@@ -74,16 +87,35 @@ def nesterov_sgd(parameters, lr: float, weight_decay: float) -> torch.optim.SGD:
     return torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=0.9, nesterov=True)
 
 
+SHAPES, DRAWN = functools.partial(ap.load_data, "shapes"), functools.partial(ap.load_faces, "drawn")
 MOMENTUM = {"optimizer": nesterov_sgd, "weight_decay": 5e-4}
 RECIPES = {
     # First those that need no download. At the learning rate of CIFAR-10's, which rises to its peak eleven times as slowly,
     # 18 of the 64 filters of conv2 fell silent for good; at this one, 3.
-    "article-net-shapes": Recipe("shapes", ap.ArticleNet, (Cycle({"epochs": 24, "lr": 0.001}),)),
-    "resnet20-shapes": Recipe("shapes", ResNet20, (Cycle({"epochs": 16, "lr": 0.01}, small_epochs=8),), bfloat16=True),
-    "article-net-cifar10": Recipe("auto", ap.ArticleNet, (Cycle({"epochs": 16}),)),
+    "article-net-shapes": Recipe(SHAPES, ap.ArticleNet, (Cycle({"epochs": 24, "lr": 0.001}),)),
+    "resnet20-shapes": Recipe(SHAPES, ap.ResNet20, (Cycle({"epochs": 16, "lr": 0.01}, small_epochs=8),), bfloat16=True),
+    "name-gru-names": Recipe(ap.load_names, ap.NameGRU, (Cycle({"epochs": 12, "lr": 0.01}),)),
+    "name-transformer-names": Recipe(ap.load_names, ap.NameTransformer, (Cycle({"epochs": 15, "lr": 0.002}),)),
+    "face-net-drawn": Recipe(DRAWN, ap.FaceNet, (Cycle({"epochs": 50, "batch_size": 30}),)),
+    "digit-cnn-digits": Recipe(
+        ap.load_digits,
+        ap.DigitCNN,
+        (Cycle({"epochs": 30, "lr": 0.006}),),
+        variable="ATTNPRUNE_DIGITS",
+        credit="Free Spoken Digit Dataset, version 1.0.10, by Z. Jackson and others, CC BY-SA 4.0",
+    ),
+    "face-net-olivetti": Recipe(
+        ap.load_faces,
+        ap.FaceNet,
+        (Cycle({"epochs": 60, "lr": 0.002, "batch_size": 30}),),
+        variable="ATTNPRUNE_FACES",
+        credit="The Database of Faces, AT&T Laboratories Cambridge, free for research with this credit: F. Samaria and A. "
+        "Harter, *Parameterisation of a stochastic model for human face identification*, WACV 1994",
+    ),
+    "article-net-cifar10": Recipe(ap.load_data, ap.ArticleNet, (Cycle({"epochs": 16}),), variable="ATTNPRUNE_DATA"),
     "resnet20-cifar10": Recipe(
-        "auto",
-        ResNet20,
+        ap.load_data,
+        ap.ResNet20,
         (
             Cycle({"epochs": 120, "lr": 0.15} | MOMENTUM, small_epochs=80),
             # Then 97.6 % of the training and 88.8 % of the validation images were right. So we supposed that what was
@@ -91,6 +123,7 @@ RECIPES = {
             Cycle({"epochs": 92, "done_epochs": 39, "lr": 0.1} | MOMENTUM, small_epochs=30, erasing=True),
         ),
         bfloat16=True,
+        variable="ATTNPRUNE_DATA",
     ),
 }
 
@@ -119,23 +152,25 @@ CARD = """\
 
 | | |
 | --- | --- |
-| network | `{network}()`, {params:,} parameters, weights stored as float16 |
+| network | `{network}`, {params:,} parameters, weights stored as float16 |
 | data | {data}. {note} |
-| split | {train:,} training images; {validation:,} validation images, never trained on; {test:,} test images |
-| training | `ap.train`, batches of 100, flips and shifts, seed {seed}{bfloat16}: {cycles} |
-| command | `python benchmarks/train_checkpoints.py {name}`, with `ATTNPRUNE_DATA` naming the data where it is a copy |
+{credit}| split | {train:,} training {each}; {validation:,} validation {each}, never trained on; {test:,} test {each} |
+| training | `ap.train`, batches of {batch_size}, {augmentation}, seed {seed}{bfloat16}: {cycles} |
+| command | `python benchmarks/train_checkpoints.py {name}`{copy} |
 | validation accuracy | {validation_accuracy:.2%} |
 | test accuracy | {test_accuracy:.2%} (as stored; looked at once, after training; one network, so no spread) |
 | time | {minutes:.1f} minutes, {threads} threads, torch {torch_version} |
-| use | teaching. Not fit for any decision about real pictures. |
+| use | teaching. Not fit for any decision about real {subjects}. |
 """
+AUGMENTATIONS = {flip_and_crop: "flips and shifts", crop: "shifts", None: "no augmentation"}
+SUBJECTS = {"names": "people", "digits": "speech", "drawn": "people", "olivetti": "people"}  # else pictures
 
 
 def trained(name: str, recipe: Recipe, data: ap.ImageData) -> tuple[nn.Module, pd.DataFrame]:
     """The network of ``recipe``, trained from where an earlier run stopped, and what happened in each epoch."""
     network, table = UNFINISHED / f"{name}.safetensors", UNFINISHED / f"{name}.csv"
     torch.manual_seed(SEED)
-    model, rows = recipe.network(), []
+    model, rows = recipe.network.for_data(data), []
     if table.exists():
         model, rows = ap.load_model(network), pd.read_csv(table).to_dict("records")
 
@@ -165,14 +200,15 @@ def go_on(model: nn.Module, data: ap.ImageData, cycle: Cycle, rows: list[dict], 
 
     options["epochs"] -= done
     options["done_epochs"] += done
-    ap.train(model, data, seed=SEED + len(rows), augment=augment, callbacks=[keep], progress=False, **options)
+    usual_or_more = "usual" if cycle.plain else augment
+    ap.train(model, data, seed=SEED + len(rows), augment=usual_or_more, callbacks=[keep], progress=False, **options)
 
 
 def build(name: str) -> None:
     recipe = RECIPES[name]
-    data = ap.load_data(recipe.source)
-    if not name.endswith(data.name):
-        raise SystemExit(f"{name} needs the data set its name ends with, but {recipe.source!r} gave {data.name!r}")
+    data = recipe.load()
+    if not name.endswith(f"-{data.name}"):
+        raise SystemExit(f"{name} needs the data set its name ends with, but {data.name!r} was loaded")
     model, history = trained(name, recipe, data)
     minutes = history.seconds.sum() / 60
     print(history.to_string(index=False))
@@ -183,6 +219,12 @@ def build(name: str) -> None:
         params=count_params(model),
         data=data.name,
         note=data.note,
+        credit=f"| credit | {recipe.credit} |\n" if recipe.credit else "",
+        each=data.each,
+        batch_size=recipe.cycles[0].options.get("batch_size", 100),
+        augmentation=AUGMENTATIONS[data.augment],
+        copy=f", with `{recipe.variable}` naming the data where it is a copy" if recipe.variable else "",
+        subjects=SUBJECTS.get(data.name, "pictures"),
         train=len(data.train.labels),
         validation=len(data.validation.labels),
         test=len(data.test.labels),

@@ -14,9 +14,9 @@ MOST_MACS = 3e12  # of all forward passes of a training: one to two minutes on t
 
 
 def dense_network(name: str, data: ImageData, *, progress: bool = True) -> nn.Module:
-    """Return the network called ``name`` (``"article-net"`` or ``"resnet20"``), trained on ``data``, in evaluation mode.
+    """Return the network called ``name``, one of those that ``load_model`` knows, trained on ``data``, in evaluation mode.
 
-    For CIFAR-10 and the embedded set it ships with the package. For any other data it is trained when it is first asked
+    For CIFAR-10 and the embedded data it ships with the package. For any other data it is trained when it is first asked
     for, within two minutes for images of 32×32 pixels, and kept in the cache folder; the same data, bit by bit, find it
     there again. ``progress`` shows a bar meanwhile.
 

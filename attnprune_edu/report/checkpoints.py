@@ -13,11 +13,29 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..networks.models import ARCHITECTURES, ArticleNet, ResNet20, architecture_of, rebuild
+from ..networks.sequence import NameGRU, NameTransformer
+from ..networks.small_cnns import DigitCNN, FaceNet
 from ..pruning.masks import mask, mask_weights
 from ..pruning.silence import masks_of, unmask, weight_masks_of
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
-SHIPPED = {"article-net": ArticleNet, "resnet20": ResNet20}  # each for CIFAR-10 and for the embedded set
+# What ships: {name of a network: its class}, and {name of a network: names of the data for which there is a trained one}.
+SHIPPED = {
+    "article-net": ArticleNet,
+    "resnet20": ResNet20,
+    "name-gru": NameGRU,
+    "name-transformer": NameTransformer,
+    "digit-cnn": DigitCNN,
+    "face-net": FaceNet,
+}
+SHIPPED_FOR = {
+    "article-net": ("cifar10", "shapes"),
+    "resnet20": ("cifar10", "shapes"),
+    "name-gru": ("names",),
+    "name-transformer": ("names",),
+    "digit-cnn": ("digits",),
+    "face-net": ("drawn", "olivetti"),
+}
 # Masks are stored beside the weights: a prefix that says of which kind, and the name of the layer.
 _MASKS = {"keep/": masks_of, "keep_weights/": weight_masks_of}
 
@@ -93,8 +111,9 @@ def load_model(name: str | Path, data_name: str | None = None) -> nn.Module:
     """Load a network, ready to use (float32, evaluation mode, on the CPU).
 
     Either ``name`` is a file that ``save_model`` wrote, or ``name`` and ``data_name`` choose a network that ships with
-    the package, each for the data sets ``"cifar10"`` and ``"shapes"``: ``load_model("article-net", data.name)``, or
-    ``"resnet20"``. A model card (data, seed, command, accuracy) lies beside each.
+    the package: ``load_model("article-net", data.name)`` or ``"resnet20"`` for ``"cifar10"`` and ``"shapes"``,
+    ``"name-gru"`` or ``"name-transformer"`` for ``"names"``, ``"digit-cnn"`` for ``"digits"``, ``"face-net"`` for
+    ``"drawn"`` and ``"olivetti"``. A model card (data, seed, command, accuracy) lies beside each.
 
     Raises FileNotFoundError if there is no such network and ValueError if the file cannot be used.
     """

@@ -1,12 +1,13 @@
+import functools
 import os
 import sys
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
 
 import attnprune_edu as ap
-from attnprune_edu.report.checkpoints import PRETRAINED, SHIPPED, atomic_write
+from attnprune_edu.report.checkpoints import PRETRAINED, SHIPPED, SHIPPED_FOR, atomic_write
 
 
 def test_article_net_is_the_articles():
@@ -127,24 +128,34 @@ def test_files_that_are_no_networks_are_named(tmp_path, tiny_model):
         ap.save_model(torch.nn.Linear(2, 2), tmp_path / "linear.safetensors")
 
 
-SIZES = {"article-net": ("1,703,370", "fc1.weight"), "resnet20": ("272,474", "fc.weight")}
+SIZES = {
+    "article-net-cifar10": 1_703_370,
+    "article-net-shapes": 1_703_370,
+    "resnet20-cifar10": 272_474,
+    "resnet20-shapes": 272_474,
+    "name-gru-names": 18_715,
+    "name-transformer-names": 70_731,
+    "digit-cnn-digits": 44_570,
+    "face-net-drawn": 163_245,
+    "face-net-olivetti": 161_790,
+}
 
 
-@pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("data_name", ["cifar10", "shapes"])
-def test_shipped_networks_have_a_card_that_tells_the_truth_about_their_size(name, data_name):
-    file = PRETRAINED / f"{name}-{data_name}.safetensors"
+@pytest.mark.parametrize("stem", SIZES)
+def test_shipped_networks_have_a_card_that_tells_the_truth_about_their_size(stem):
+    file = PRETRAINED / f"{stem}.safetensors"
     card = file.with_suffix(".md").read_text(encoding="utf-8")
-    params, layer = SIZES[name]
-    assert params in card and f"python benchmarks/train_checkpoints.py {file.stem}" in card
+    name, _, data_name = stem.rpartition("-")
+    assert f"{SIZES[stem]:,} parameters" in card and f"python benchmarks/train_checkpoints.py {stem}`" in card
     model = ap.load_model(name, data_name)
-    assert model.architecture["num_classes"] == 10 and f"{ap.count_params(model):,}" == params
-    with safe_open(file, framework="pt") as stored:
-        assert stored.get_tensor(layer).dtype == torch.float16
+    assert type(model) is SHIPPED[name] and ap.count_params(model) == SIZES[stem]
+    assert all(tensor.dtype == torch.float16 for tensor in load_file(file).values() if tensor.is_floating_point())
 
 
 def test_every_shipped_network_is_known_to_the_doctor():
-    assert set(SHIPPED) == set(SIZES) == {file.stem.rpartition("-")[0] for file in PRETRAINED.glob("*.safetensors")}
+    known = {f"{name}-{data_name}" for name, all_data in SHIPPED_FOR.items() for data_name in all_data}
+    assert known == set(SIZES) == {file.stem for file in PRETRAINED.glob("*.safetensors")}
+    assert SHIPPED.keys() == SHIPPED_FOR.keys()
 
 
 def accuracy_on_card(name: str) -> float:
@@ -158,6 +169,27 @@ def test_a_shapes_network_reaches_what_its_card_says(shapes_data, name, low, hig
     measured = ap.accuracy(ap.load_model(name, "shapes"), shapes_data)
     assert abs(measured - accuracy_on_card(f"{name}-shapes")) < 0.005
     assert low <= measured <= high
+
+
+@pytest.mark.parametrize(
+    ("name", "load", "low", "high"),
+    [
+        ("name-gru", ap.load_names, 0.65, 0.8),
+        ("name-transformer", ap.load_names, 0.6, 0.8),
+        ("face-net", functools.partial(ap.load_faces, "drawn"), 0.7, 0.98),
+    ],
+)
+def test_a_network_for_other_embedded_data_reaches_what_its_card_says(name, load, low, high):
+    data = load(announce=False)
+    measured = ap.accuracy(ap.load_model(name, data.name), data)
+    assert abs(measured - accuracy_on_card(f"{name}-{data.name}")) < 0.005
+    assert low <= measured <= high
+
+
+def test_the_network_for_spoken_digits_reaches_what_its_card_says(shared_data):
+    data = ap.load_digits(shared_data("spoken_digits_logmel.npz"), announce=False)
+    measured = ap.accuracy(ap.load_model("digit-cnn", data.name), data)
+    assert abs(measured - accuracy_on_card("digit-cnn-digits")) < 0.015, "pictures made by another program"
 
 
 def test_removing_half_of_the_channels_clearly_hurts_on_the_embedded_set(shapes_data):
