@@ -4,6 +4,7 @@ Both multiply what a channel lets through by a number that training finds. That 
 afterwards it goes into the channel's own weights, so that the plain network is left.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -75,8 +76,14 @@ class L1Gates:
         for name, place in self.places.items():
             self.importance[name] = self._scales[place.module].gate.detach().abs().cpu()[place.entries]
         for module in self._scales:
-            for part in list(module.parametrizations):
-                parametrize.remove_parametrizations(module, part, leave_parametrized=True)
+            folded = {part: getattr(module, part).detach() for part in _parts(module)}
+            originals = {part: module.parametrizations[part].original for part in folded}
+            # torch's remove_parametrizations would edit the module's class, which a copy made meanwhile shares with it.
+            module.__class__ = type(module).__base__
+            del module.parametrizations
+            for part, original in originals.items():
+                original.data = folded[part]
+                module.register_parameter(part, original)
 
     def __call__(self, scores: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
         """The loss of class ``scores`` (N, classes), with the pull on the gates."""
@@ -135,18 +142,20 @@ class SqueezeExciteGates:
                 # A part of the network, so that an optimiser that is made of its parameters trains it.
                 module = SqueezeExcite(len(place.entries), self.reduction).to(next(place.module.parameters()))
                 place.module.add_module(_child(name), module)
-                self._hooks.append(place.module.register_forward_hook(_excited_by(place, module)))
+                self._hooks.append(place.module.register_forward_hook(functools.partial(_excited_by, place, module)))
         return self
 
     def __exit__(self, error, *_) -> None:
-        if error is None:
-            self._measure()
-        for hook in self._hooks:
-            hook.remove()
-        for name, place in self.places.items():
-            delattr(place.module, _child(name))
+        try:
             if error is None:
-                _fold(place, self.importance[name])
+                self._measure()
+        finally:
+            for hook in self._hooks:
+                hook.remove()
+            for name, place in self.places.items():
+                delattr(place.module, _child(name))
+        for name, gates in self.importance.items():
+            _fold(self.places[name], gates)
 
     def _measure(self) -> None:
         seen: dict[str, list[Tensor]] = {name: [] for name in self.places}
@@ -173,8 +182,8 @@ def _child(layer: str) -> str:
     return f"excite_{layer.replace('.', '_')}"
 
 
-def _excited_by(place: Place, module: SqueezeExcite) -> Callable:
-    return lambda _, inputs, output: output * place.spread(module(place.seen(output)), output)
+def _excited_by(place: Place, excite: SqueezeExcite, module: nn.Module, inputs, output: Tensor) -> Tensor:
+    return output * place.spread(excite(place.seen(output)), output)
 
 
 def _keeping(found: list[Tensor]) -> Callable:

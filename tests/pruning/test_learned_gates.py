@@ -4,8 +4,12 @@ import pytest
 import torch
 from test_gates import hooks_on, images_of, small_resnet
 from torch import nn
+from torch.nn.utils import parametrize
 
 import attnprune_edu as ap
+from attnprune_edu.networks.training import cross_entropy
+from attnprune_edu.pruning import learned_gates
+from attnprune_edu.pruning.gates import RunningGates
 
 
 @pytest.mark.parametrize("network", ["chain", "residual with normalisations"])
@@ -70,6 +74,60 @@ def test_learned_gates_that_cannot_be_are_named(kind, tiny_model, tiny_data):
         ap.L1Gates(tiny_model, -1)
     with pytest.raises(ValueError, match="reduction and num_images must be at least 1, got 0 and 1000"):
         ap.SqueezeExciteGates(tiny_model, tiny_data, reduction=0)
+
+
+GATES = {
+    "running": lambda model, data: RunningGates(model, 0.5, 2, every=1),
+    "L1": lambda model, data: ap.L1Gates(model, 0.1),
+    "squeeze and excitation": lambda model, data: ap.SqueezeExciteGates(model, data, num_images=20),
+}
+
+
+def assert_clean(model, before):
+    assert hooks_on(model) == 0
+    assert [type(module) for module in model.modules()] == [type(module) for module in before.modules()]
+    assert list(model.state_dict()) == list(before.state_dict())
+    weights = dict(before.named_parameters())
+    assert all(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
+
+
+@pytest.mark.parametrize("make", GATES.values(), ids=GATES)
+def test_an_error_in_training_leaves_the_network_as_it_was(make, uneven_data):
+    model, before = small_resnet(), small_resnet()
+
+    def fails(scores, labels, inputs):
+        assert hooks_on(model) or any(parametrize.is_parametrized(module) for module in model.modules())
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), make(model, uneven_data):
+        ap.train(model, uneven_data, 1, batch_size=60, loss_fn=fails, progress=False)
+    assert_clean(model, before)
+
+
+def test_gates_that_cannot_be_measured_leave_the_network_as_it_was(tiny_model, tiny_data, monkeypatch):
+    before = copy.deepcopy(tiny_model)
+    monkeypatch.setattr(learned_gates, "predict", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError), ap.SqueezeExciteGates(tiny_model, tiny_data):
+        pass
+    assert_clean(tiny_model, before)
+
+
+@pytest.mark.parametrize("make", GATES.values(), ids=GATES)
+def test_a_copy_made_meanwhile_has_gates_of_its_own(make, uneven_data):
+    model, inputs = small_resnet(), images_of(uneven_data)
+    with make(model, uneven_data) as gates:
+        loss_fn = gates if isinstance(gates, ap.L1Gates) else cross_entropy
+        ap.train(model, uneven_data, 1, batch_size=120, lr=0.02, loss_fn=loss_fn, progress=False)
+        twin, gated = copy.deepcopy(model), model.eval()(inputs).detach()
+        model.zero_grad()
+        twin.train()(inputs).sum().backward()
+        assert all(parameter.grad is None for parameter in model.parameters())
+        assert torch.equal(model(inputs), gated)
+    twin.load_state_dict(
+        twin.state_dict() | {name: value for name, value in model.named_buffers() if name in twin.state_dict()}
+    )
+    torch.testing.assert_close(twin.eval()(inputs), gated)
+    assert hooks_on(model) == 0
 
 
 def test_channels_of_a_transposed_convolution_lie_along_the_second_dimension():
