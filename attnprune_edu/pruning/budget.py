@@ -27,6 +27,7 @@ from .costs import COSTS, cost_terms, dense_choice
 from .groups import couple, groups_of
 from .importance import Criterion, score
 from .knapsack import Term, greedy, knapsack, total_cost
+from .latency import batch_of, share_of_time
 from .masks import mask
 from .multiples import check_round_to, fewest, narrower, nearest_width, wider, width_within
 from .removal import remove
@@ -51,6 +52,8 @@ class Plan:
     ``dense``: what it was allowed to cost, what it costs, and what the dense network costs, in MACs, parameters or
     milliseconds; ``kept``: a row for each group of channels, called by its first layer, and for each block that could go,
     with ``level`` (``"filters"`` or ``"layers"``), ``kept`` and ``of``; ``nonzero``: weights and biases that are not masked.
+    Milliseconds are ``spent`` as planned, layer by layer; ``measured`` is what the network took in the end, as a share of
+    what the dense one took in turns with it, times ``dense``. It is None for other costs.
     """
 
     model: nn.Module
@@ -60,6 +63,7 @@ class Plan:
     dense: float
     kept: pd.DataFrame
     nonzero: int
+    measured: float | None = None
 
     @property
     def removed_blocks(self) -> list[str]:
@@ -70,7 +74,8 @@ class Plan:
         unit = {"macs": "MACs", "params": "parameters", "latency": "ms"}[self.cost]
         widths = ", ".join(f"{name} {row.kept}/{row.of}" for name, row in self.kept[self.kept.level == "filters"].iterrows())
         blocks = f"; without the blocks {', '.join(self.removed_blocks)}" if self.removed_blocks else ""
-        return f"{self.spent:,.6g} of {self.dense:,.6g} {unit} ({self.spent / self.dense:.1%}): {widths}{blocks}"
+        measured = "" if self.measured is None else f", measured {self.measured / self.dense:.1%}"
+        return f"{self.spent:,.6g} of {self.dense:,.6g} {unit} ({self.spent / self.dense:.1%}{measured}): {widths}{blocks}"
 
 
 def allocate(
@@ -91,11 +96,14 @@ def allocate(
 ) -> Plan:
     """Return the plan of a network that costs at most ``budget`` (0–1) of what ``model`` costs.
 
-    ``cost``: ``"macs"``, ``"params"``, or ``"latency"``, milliseconds for a batch of ``batch_size`` images by a table of
-    measured layers (``cost_terms``). ``levels``: ``"filters"``, channels of convolutions and neurons; ``"layers"``, whole
-    residual blocks, where the network has some (``removable_blocks``); ``"weights"``, with ``cost="params"`` alone, for
-    single zeros save no MACs and no time: channels then take 1, 2 or 4 times the budget, whichever is best on validation
-    images in the end, and the smallest weights are masked, each in units of its layer's root mean square.
+    ``cost``: ``"macs"``, ``"params"``, or ``"latency"``, milliseconds for a batch of ``batch_size`` images by tables of
+    measured layers (``cost_terms``). The network that comes out is measured in turns with ``model``; if it takes longer than
+    ``budget``, it is planned once more with a budget that is smaller in the same proportion.
+
+    ``levels``: ``"filters"``, channels of convolutions and neurons; ``"layers"``, whole residual blocks, where the network
+    has some (``removable_blocks``); ``"weights"``, with ``cost="params"`` alone, for single zeros save no MACs and no time:
+    channels then take 1, 2 or 4 times the budget, whichever is best on validation images in the end, and the smallest
+    weights are masked, each in units of its layer's root mean square.
 
     ``method``: ``"knapsack"``, the best combination of widths (see there); ``"greedy"``, one step after the other;
     ``"uniform"``, the same share of each group. All fill up what is left, channel by channel: less than 1 % of the budget
@@ -121,22 +129,31 @@ def allocate(
             curves = loss_curves(model, data, criterion=criterion, levels=levels, seed=seed, progress=progress)
         losses = _interpolated(curves, dense)
 
-    def of_channels(limit: float) -> tuple[dict[str, int], nn.Module]:
-        chosen = _chosen(method, losses, dense, blocks if "filters" in levels else [*dense], terms, limit, round_to)
-        return chosen, smaller(model, data, scores, chosen, repairing=repairing, seed=seed)
+    def within(limit: float) -> dict[str, int]:
+        return _chosen(method, losses, dense, blocks if "filters" in levels else [*dense], terms, limit, round_to)
 
-    limit = budget * whole
+    def built(chosen: dict[str, int], repairing: dict | None = repairing) -> nn.Module:
+        return smaller(model, data, scores, chosen, repairing=repairing, seed=seed)
+
+    limit, measured = budget * whole, None
     if "weights" in levels:
         found = []
         for overflow in (factor for factor in OVERFLOWS if factor * budget <= 1):
-            chosen, network = of_channels(overflow * limit)
-            sparse = keep_largest(network, int(limit))
+            chosen = within(overflow * limit)
+            sparse = keep_largest(built(chosen), int(limit))
             found.append((loss_on_validation(sparse, data), overflow, chosen, sparse))
         _, _, chosen, network = min(found, key=lambda one: one[:2])
         spent = float(count_nonzero(network))
     else:
-        chosen, network = of_channels(limit)
-        spent = total_cost(terms, chosen)
+        chosen = within(limit)
+        if cost == "latency":
+            pixels = batch_of(model, data, batch_size)
+            share = share_of_time(built(chosen, repairing=None), model, pixels)
+            if share > budget:
+                chosen = within(limit * budget / share)
+        network, spent = built(chosen), total_cost(terms, chosen)
+        if cost == "latency":
+            measured = whole * share_of_time(network, model, pixels)
     gone = [name for name in blocks if not chosen[name]]
     rows = [
         (
@@ -147,7 +164,7 @@ def allocate(
         for name, size in dense.items()
     ]
     kept = pd.DataFrame(rows, index=list(dense), columns=["level", "kept", "of"])
-    return Plan(network, cost, limit, spent, whole, kept, count_nonzero(network))
+    return Plan(network, cost, limit, spent, whole, kept, count_nonzero(network), measured)
 
 
 def loss_curves(

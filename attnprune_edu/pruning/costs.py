@@ -9,19 +9,19 @@ import torch
 from scipy.interpolate import RegularGridInterpolator
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
-from torch.utils.benchmark import Timer
 
 from ..data.images import ImageData
-from ..networks.inference import call, evaluating, fast_layout, network_inputs
-from ..networks.kinds import channel_dim, is_depthwise, output_dim, plain_layers, width
+from ..networks.inference import call, evaluating, network_inputs
+from ..networks.kinds import is_depthwise, plain_layers, width
 from ..networks.models import copy_of
+from .cutting import cut
 from .groups import Groups, groups_of
 from .knapsack import Term, total_cost
+from .latency import batch_of, layer_ms, parts_ms, stairs
 from .silence import unmask
 
 COSTS = ("macs", "params", "latency")
-SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)  # of the widths at which a layer is timed
-TURNS = 5  # of timing; the shortest counts, for a busy machine only ever adds
+SHARES = (1 / 4, 1 / 2, 1)  # of the inputs at which a layer is timed, and one: close to a straight line
 
 
 def cost_terms(model: nn.Module, data: ImageData, cost: str, blocks: list[str], *, batch_size: int = 64) -> list[Term]:
@@ -29,9 +29,9 @@ def cost_terms(model: nn.Module, data: ImageData, cost: str, blocks: list[str], 
 
     A term's names are those of groups of coupled layers, each called by its first layer and worth its number of channels,
     and of blocks, worth 1 if the block is there and 0 if it is not. ``cost``: ``"macs"`` of convolutions and Linear layers
-    for one image, ``"params"``, or ``"latency"``: milliseconds for a batch of ``batch_size`` images on this machine. These
-    are measured layer by layer, each with the normalisation behind it and a ReLU, for a grid of widths with straight lines
-    in between, and scaled so that together they take as long as the whole network.
+    for one image, ``"params"``, or ``"latency"``: milliseconds for a batch of ``batch_size`` images on this machine. Each
+    layer has a table of them for a grid of widths with straight lines in between, in units of what it takes in the network;
+    what is done until the next layer (normalisation, addition, pooling) is timed in networks with fewer channels.
 
     Raises ValueError for an unknown ``cost`` or a ``batch_size`` below 1.
     """
@@ -52,8 +52,8 @@ def cost_terms(model: nn.Module, data: ImageData, cost: str, blocks: list[str], 
 
 
 def dense_choice(model: nn.Module, data: ImageData, blocks: list[str]) -> dict[str, int]:
-    """{name: its value in ``model`` itself} of each group, by its first layer, and of each block. Groups of units and of heads
-    are not among them."""
+    """{name: its value in ``model`` itself} of each group, by its first layer, and of each block. Groups of units and
+    of heads are not among them."""
     groups, layers = groups_of(model, data.example_inputs).names, plain_layers(model)
     return {group[0]: width(layers[group[0]]) for group in groups if group[0] in layers} | dict.fromkeys(blocks, 1)
 
@@ -94,6 +94,24 @@ class _Counted:
 
         return Term(names, of_values)
 
+    def ladder(self) -> list[dict[str, int]]:
+        """{group: width} of networks in which all groups grow together, from one channel up to all of them."""
+        of = {group: stairs(width(self.plain.get_submodule(group))) for group in dict.fromkeys(self.group_of.values())}
+        steps = np.linspace(0, 1, max(map(len, of.values()), default=1))
+        return [{group: widths[round(step * (len(widths) - 1))] for group, widths in of.items()} for step in steps]
+
+    @torch.no_grad()
+    def narrowed(self, widths: dict[str, int]) -> nn.Module:
+        """The network with the first channels of each group alone, as many as ``widths`` says; no channels are better."""
+        gone = {
+            self.flow.first[name] + channel
+            for name, group in self.group_of.items()
+            for channel in range(widths[group], width(self.layers[name]))
+        }
+        narrow = copy_of(self.plain)
+        cut(narrow, self.flow, gone)
+        return narrow
+
     def around(self, name: str) -> list[str]:
         """The blocks that a module is in."""
         return [block for block in self.blocks if name.startswith(f"{block}.")]
@@ -121,14 +139,14 @@ def _parameter_terms(counted: _Counted) -> list[Term]:
 
 
 @torch.no_grad()
-def _seen(plain: nn.Module, pixels: Tensor) -> dict[str, tuple[tuple[int, ...], float]]:
-    """{layer: (the shape of its inputs, for how many positions of an image it multiplies, in all its calls)}."""
+def _seen(plain: nn.Module, pixels: Tensor) -> dict[str, tuple[Tensor, float]]:
+    """{layer: (its inputs without their values, for how many positions of an image it multiplies, in all its calls)}."""
     seen = {}
 
     def note(name, layer, inputs, output):
         counted, channels = (inputs[0], layer.in_channels) if isinstance(layer, _ConvTransposeNd) else (output, width(layer))
         before = seen[name][1] if name in seen else 0
-        seen[name] = tuple(inputs[0].shape), before + counted.numel() / channels / len(pixels)
+        seen[name] = inputs[0].to("meta"), before + counted.numel() / channels / len(pixels)
 
     layers = plain_layers(plain)
     hooks = [layer.register_forward_hook(functools.partial(note, name)) for name, layer in layers.items()]
@@ -140,68 +158,43 @@ def _seen(plain: nn.Module, pixels: Tensor) -> dict[str, tuple[tuple[int, ...], 
 
 
 def _latency_terms(counted: _Counted, data: ImageData, batch_size: int) -> list[Term]:
-    plain, images = counted.plain, data.validation.images
-    pixels = network_inputs(plain, data, images[torch.arange(batch_size) % len(images)])
-    layout = fast_layout(plain, data)
-    pixels = pixels.contiguous(memory_format=layout)
+    plain, pixels = counted.plain, batch_of(counted.plain, data, batch_size)
+    ladder = counted.ladder()
+    after_each = []
+    for widths in ladder:
+        inside, after = parts_ms(counted.narrowed(widths), pixels)
+        after_each.append(after)
     seen, known, terms = _seen(plain, pixels), {}, []
     for name, layer in counted.layers.items():
-        norm = next((plain.get_submodule(norm) for norm in counted.flow.norms_of(name)), None)
-        entries = counted.counts(counted.flow.inputs[name])
+        own, entries = counted.group_of.get(name), counted.counts(counted.flow.inputs[name])
         inputs = [1] if is_depthwise(layer) else _grid(entries.total(), entries.keys() != {None})
-        outputs = _grid(width(layer), name in counted.group_of)
-        times = np.empty((len(inputs), len(outputs)))
-        for row, column in np.ndindex(times.shape):
-            of_width = (outputs if is_depthwise(layer) else inputs)[column if is_depthwise(layer) else row], outputs[column]
-            case = (_alike(layer, norm), seen[name][0], *of_width)  # many layers of a network are of one kind
+        outputs = stairs(width(layer)) if own else [width(layer)]
+        table = np.empty((len(inputs), len(outputs)))
+        for row, column in np.ndindex(table.shape):
+            of_width = (outputs[column] if is_depthwise(layer) else inputs[row]), outputs[column]
+            case = (_alike(layer), seen[name][0].shape, *of_width)  # many layers of a network are of one kind
             if case not in known:
-                known[case] = _milliseconds(layer, norm, seen[name][0], *of_width, layout)
-            times[row, column] = known[case]
-        look_up = RegularGridInterpolator((inputs, outputs), times, bounds_error=False, fill_value=None)
-        terms.append(counted.term(name, functools.partial(_looked_up, look_up)))
-    with evaluating(plain):
-        whole = _shortest(plain, pixels)
-    dense = {group: width(plain.get_submodule(group)) for group in counted.group_of.values()}
-    scale = whole / total_cost(terms, dense | dict.fromkeys(counted.blocks, 1))
-    return [Term(term.names, lambda *values, cost=term.cost: scale * cost(*values)) for term in terms]
+                known[case] = layer_ms(layer, seen[name][0], *of_width)
+            table[row, column] = known[case]
+        table *= inside[name] / table[-1, -1]
+        look_up = RegularGridInterpolator((inputs, outputs), table, bounds_error=False, fill_value=None)
+        steps = {widths[own] if own else width(layer): after[name] for widths, after in zip(ladder, after_each, strict=True)}
+        terms.append(counted.term(name, functools.partial(_looked_up, look_up, list(steps), list(steps.values()))))
+    known_ms = total_cost(terms, ladder[-1] | dict.fromkeys(counted.blocks, 1))
+    others = sum(inside.values()) + sum(after.values()) - known_ms  # of the last network, the dense one
+    return [*terms, Term((), lambda: others)]
 
 
 def _grid(full: int, varies: bool) -> list[int]:
-    return sorted({max(1, round(share * full)) for share in SHARES}) if varies else [full]
+    return sorted({1, *(round(share * full) for share in SHARES)} - {0}) if varies else [full]
 
 
-def _looked_up(look_up: RegularGridInterpolator, outputs, inputs) -> np.ndarray:
-    return look_up(np.stack(np.broadcast_arrays(inputs, outputs), axis=-1).astype(float)).reshape(np.shape(outputs * inputs))
+def _looked_up(look_up: RegularGridInterpolator, widths: list[int], after: list[float], outputs, inputs) -> np.ndarray:
+    """Milliseconds in a layer, by its table, and until the next layer, from those at some ``widths``."""
+    points = np.stack(np.broadcast_arrays(inputs, outputs), axis=-1).astype(float)
+    return look_up(points).reshape(np.shape(outputs * inputs)) + np.interp(outputs, widths, after)
 
 
-def _alike(layer: nn.Module, norm: nn.Module | None) -> tuple:
+def _alike(layer: nn.Module) -> tuple:
     window = ("kernel_size", "stride", "padding", "dilation")
-    return type(layer), *(getattr(layer, name, None) for name in window), is_depthwise(layer), type(norm)
-
-
-@torch.no_grad()
-def _milliseconds(layer, norm, shape: tuple[int, ...], inputs: int, outputs: int, layout: torch.memory_format) -> float:
-    """Of ``layer`` with fewer ``inputs`` and ``outputs``, the ``norm`` behind it and a ReLU, for a batch of this shape."""
-    parts = [copy_of(layer), *([copy_of(norm)] if norm is not None else []), nn.ReLU()]
-    shape = list(shape)
-    shape[channel_dim(layer, torch.empty(shape))] = inputs
-    weight = layer.weight.movedim(output_dim(layer), 0)[:outputs]
-    weight = weight if is_depthwise(layer) else weight[:, :inputs] if getattr(layer, "groups", 1) == 1 else weight
-    parts[0].weight = nn.Parameter(weight.movedim(0, output_dim(layer)).contiguous())
-    if is_depthwise(layer):
-        parts[0].groups = outputs
-    for part in parts[: 1 if norm is None else 2]:
-        for name, tensor in [*part.named_parameters(), *part.named_buffers()]:
-            if tensor.ndim == 1:
-                smaller = tensor[:outputs].clone()
-                setattr(part, name, nn.Parameter(smaller) if isinstance(tensor, nn.Parameter) else smaller)
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(layer.weight)
-    return _shortest(nn.Sequential(*parts).eval(), x.contiguous(memory_format=layout) if x.ndim == 4 else x)
-
-
-def _shortest(module: nn.Module, x: Tensor) -> float:
-    """The shortest of some turns of a forward pass in milliseconds."""
-    code = "with torch.inference_mode(): module(x)"
-    timer = Timer(code, globals={"torch": torch, "module": module, "x": x}, num_threads=torch.get_num_threads())
-    passes = min(50, max(1, int(0.003 / timer.timeit(1).mean)))
-    return 1000 * min(timer.timeit(passes).mean for _ in range(TURNS))
+    return type(layer), *(getattr(layer, name, None) for name in window), is_depthwise(layer)

@@ -1,3 +1,4 @@
+import math
 import re
 
 import pandas as pd
@@ -8,7 +9,8 @@ from test_blocks import resnet
 from torch import nn
 
 import attnprune_edu as ap
-from attnprune_edu.pruning import costs
+from attnprune_edu.networks.kinds import layers_with_channels, width
+from attnprune_edu.pruning import budget, costs
 from attnprune_edu.pruning.budget import Plan, loss_on_validation
 from attnprune_edu.pruning.costs import cost_terms, dense_choice
 from attnprune_edu.pruning.knapsack import total_cost
@@ -62,22 +64,43 @@ def test_terms_add_up_to_the_cost_of_the_network_that_results(network, cost, une
     assert total_cost(terms, chosen | dict.fromkeys(gone, 0)) == COUNTED[cost](small, uneven_data)
 
 
-def test_milliseconds_are_looked_up_in_a_table_that_adds_up_to_the_whole_network(uneven_data, monkeypatch):
-    # A clock that needs a microsecond for each number of each layer, and twice as long for what lies between the layers.
-    def numbers(module, x):
-        return (1 if isinstance(module, nn.Sequential) else 2) * sum(p.numel() for p in module.parameters()) / 1000
+@pytest.fixture
+def made_up_times(monkeypatch):
+    """A processor that computes eight channels at a time, three times as slow between other layers as on a layer alone.
 
-    monkeypatch.setattr(costs, "_shortest", numbers)
-    model = resnet()
+    What is done until the next layer takes 1 ms, and 0.1 for each channel. Returns how long a network takes.
+    """
+
+    def alone(layer, like, inputs, outputs):
+        return layer.weight[0].numel() // layer.weight.shape[1] * inputs * math.ceil(outputs / 8) / 100
+
+    def parts(model, pixels):
+        layers = layers_with_channels(model)
+        reads = {name: getattr(layer, "in_channels", 0) or layer.in_features for name, layer in layers.items()}
+        inside = {name: 3 * alone(layer, None, reads[name], width(layer)) for name, layer in layers.items()}
+        return inside, {"": 5.0} | {name: 1 + width(layer) / 10 for name, layer in layers.items()}
+
+    monkeypatch.setattr(costs, "layer_ms", alone)
+    monkeypatch.setattr(costs, "parts_ms", parts)
+    return lambda model: sum(sum(part.values()) for part in parts(model, None))
+
+
+def wide():
+    return ap.ArticleNet((20, 12), 30, num_classes=4, image_size=16).eval()
+
+
+@pytest.mark.parametrize("network", [resnet, depthwise, concatenated, wide])
+def test_milliseconds_add_up_to_those_of_the_network_that_results(network, made_up_times, uneven_data):
+    model = network()
     blocks = ap.removable_blocks(model, uneven_data.example_inputs)
-    terms, dense = cost_terms(model, uneven_data, "latency", blocks), dense_choice(model, uneven_data, blocks)
-    assert total_cost(terms, dense) == pytest.approx(2 * ap.count_params(model) / 1000)
-    inner = ap.count_params(model.stage3[1])
-    saved = total_cost(terms, dense) - total_cost(terms, dense | {"stage3.1": 0})
-    assert saved == pytest.approx(2 * inner / 1000)
-    assert total_cost(terms, dense | {"stage3.0.conv1": 3}) == pytest.approx(
-        2 * (ap.count_params(model) - 3 * (6 * 9 + 8 * 9 + 2)) / 1000
-    )
+    terms, chosen = cost_terms(model, uneven_data, "latency", blocks), dense_choice(model, uneven_data, blocks)
+    assert total_cost(terms, chosen) == pytest.approx(made_up_times(model))
+    keep, gone = {}, blocks[1:3]
+    for group in ap.coupled_layers(model, uneven_data.image_shape):
+        chosen[group[0]] = chosen[group[0]] * 2 // 3
+        keep |= {layer: torch.arange(len(model.get_submodule(layer).weight)) < chosen[group[0]] for layer in group}
+    small = ap.remove_blocks(ap.remove(ap.mask(model, keep), uneven_data.example_inputs), gone)
+    assert total_cost(terms, chosen | dict.fromkeys(gone, 0)) == pytest.approx(made_up_times(small))
 
 
 @pytest.mark.parametrize("method", ["knapsack", "greedy", "uniform"])
@@ -111,6 +134,26 @@ def test_widths_in_multiples_never_exceed_the_budget_and_leave_no_multiple_unuse
     for name, kept in chosen.items():
         more = min(kept + 8, plan.kept.of[name])
         assert kept == plan.kept.of[name] or total_cost(terms, chosen | {name: more}) > plan.budget
+
+
+@pytest.mark.parametrize(("slower", "tightened"), [(1.0, False), (1.25, True)])
+def test_a_plan_of_milliseconds_is_measured_and_made_once_more_if_it_takes_too_long(
+    slower, tightened, made_up_times, uneven_data, monkeypatch
+):
+    model = wide()
+    shares = []
+
+    def share(small, dense, pixels):
+        shares.append(slower * made_up_times(small) / made_up_times(dense))
+        return shares[-1]
+
+    monkeypatch.setattr(budget, "share_of_time", share)
+    how = {"cost": "latency", "curves": steep_curves(model, uneven_data), "criterion": "l1", "num_images": 20}
+    plan = ap.allocate(model, uneven_data, 0.6, **how)
+    assert plan.spent == pytest.approx(made_up_times(plan.model)) and plan.dense == pytest.approx(made_up_times(model))
+    assert plan.measured == pytest.approx(slower * plan.spent) and plan.measured <= plan.budget == 0.6 * plan.dense
+    assert (shares[0] > 0.6) == tightened and len(shares) == 2
+    assert f"({plan.spent / plan.dense:.1%}, measured {shares[-1]:.1%}): conv1 " in repr(plan)
 
 
 @pytest.mark.parametrize("method", ["knapsack", "uniform"])
