@@ -18,6 +18,7 @@ from ..data.images import ImageData
 from ..networks.kinds import Layer, channel_dim, layers_with_channels, width
 from ..networks.models import copy_of
 from ..networks.training import fine_tune
+from .cutting import silent_entries
 from .groups import couple, groups_of
 from .masks import mask_
 from .schedules import ratio_schedule
@@ -107,9 +108,13 @@ class RunningGates:
     ramp that was held may end below ``pruning_ratio``. As a callback the gates add ``pruning_ratio``, ``left``,
     ``returned`` (channels of this epoch) and ``held`` to the row.
 
-    ``record``: every ``Choice``. Raises ValueError for a number out of its range, a network without prunable layers, or one
-    that normalises sums of layers, as pre-activation networks do. A UserWarning says so if the training ends before the
-    ramp does. Use new gates for each training.
+    Where sums of layers are normalised, as in pre-activation networks, the shift would let a silent channel speak again. So
+    such a normalisation has gates as well, and its running statistics of silent channels rest. ``silent_learn`` is refused
+    there: zeros are divided by nearly nothing, and the gradients of silent channels multiplied with hundreds.
+
+    ``record``: every ``Choice``. Raises ValueError for a number out of its range, a network without prunable layers, or
+    ``silent_learn`` where sums are normalised. A UserWarning says so if the training ends before the ramp does. Use new
+    gates for each training.
     """
 
     def __init__(
@@ -139,11 +144,23 @@ class RunningGates:
         self.decay, self.power, self.scope = decay, power, scope
         self.silent_learn, self.min_accuracy = silent_learn, min_accuracy
         self.places, groups = places_of(model, example_inputs), groups_of(model, example_inputs)
-        gated = {place.module for place in self.places.values()}
-        if open_ways := [name for name in groups.flow.needs_mask if model.get_submodule(name) not in gated]:
-            raise ValueError(f"model mixes layers before {open_ways}, whose shift would let silent channels speak again")
+        flow, own = groups.flow, {place.module for place in self.places.values()}
+        self._silenced: dict[str, Place] = {}  # normalisations of several layers' channels, which get gates as well
+        if mixing := [name for name in flow.norms if name in flow.needs_mask and model.get_submodule(name) not in own]:
+            if silent_learn:
+                raise ValueError(f"silent_learn must be False for a model that mixes layers before {mixing}, got True")
+            heard = {flow.producers[number][0] for name in mixing for entry in flow.norms[name] for number in entry}
+            for name in heard & self.places.keys():  # silent at the source, for there are several ways to be heard
+                layer = model.get_submodule(name)
+                self.places[name] = Place(layer, list(range(width(layer))))
+            for name in flow.needs_mask:
+                entries = flow.norms[name]
+                if any(flow.producers[number][0] in heard for entry in entries for number in entry):
+                    self._silenced[name] = Place(model.get_submodule(name), list(range(len(entries))))
         self.groups = groups.names
+        self._flow = flow
         self.keep = {name: torch.ones(len(place.entries), dtype=torch.bool) for name, place in self.places.items()}
+        self._closed = self._closed_entries()
         self.importance: dict[str, Tensor] = {}
         self.record: list[Choice] = []
         self.step = self.progress = 0  # training steps, and those of them in which the ramp went on
@@ -154,6 +171,9 @@ class RunningGates:
         self._hooks = [
             place.module.register_forward_hook(functools.partial(self._gate, name)) for name, place in self.places.items()
         ]
+        for name, place in self._silenced.items():
+            self._hooks.append(place.module.register_forward_pre_hook(functools.partial(self._remember, name)))
+            self._hooks.append(place.module.register_forward_hook(functools.partial(self._silence, name)))
         self._hooks.append(self.model.register_forward_hook(self._end_of_pass))
         return self
 
@@ -218,6 +238,21 @@ class RunningGates:
         passes = may_change and self.silent_learn
         return straight_through(output, is_open) if passes else torch.where(is_open, output, 0.0)
 
+    def _closed_entries(self) -> dict[str, Tensor]:
+        """{normalisation of several layers' channels: bool, the entries into which only silent channels flow}."""
+        gone = {self._flow.first[name] + int(number) for name, keep in self.keep.items() for number in (~keep).nonzero()}
+        return {name: silent_entries(self._flow.norms[name], gone) for name in self._silenced}
+
+    def _remember(self, name: str, module: nn.Module, *_) -> None:
+        self._statistics = {part: buffer.clone() for part, buffer in module.named_buffers() if buffer.ndim}
+
+    def _silence(self, name: str, module: nn.Module, inputs, output: Tensor) -> Tensor:
+        closed = self._closed[name].to(output.device)
+        for part, before in self._statistics.items():
+            # Statistics of zeros are none that a channel should return with. The gradients of this pass need none of them.
+            module.get_buffer(part).data[closed] = before[closed]
+        return torch.where(self._silenced[name].spread(~closed, output), output, 0.0)
+
     def _end_of_pass(self, *_) -> None:
         """One more training step; at times the gates are chosen anew, for the steps to come."""
         if not self._in_training() or self.progress == self.steps:
@@ -229,6 +264,7 @@ class RunningGates:
         importance = couple({name: values.cpu() for name, values in self.importance.items()}, self.groups)
         # From all channels, the silent ones too: what is chosen only among the live ones could never come back.
         self.keep = keep_by_ratio(importance, self.share, self.scope)
+        self._closed = self._closed_entries()
         self.record.append(Choice(self.step, self.share, importance, self.keep))
 
 

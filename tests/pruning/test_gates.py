@@ -3,7 +3,7 @@ import math
 
 import pytest
 import torch
-from conftest import Network, trained_norms
+from conftest import trained_norms
 from torch import nn
 
 import attnprune_edu as ap
@@ -21,7 +21,7 @@ def small_resnet():
 
 
 def hooks_on(model):
-    return sum(len(module._forward_hooks) for module in model.modules())
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
 
 def test_a_closed_gate_is_silent_and_lets_every_gradient_through_a_relu():
@@ -156,16 +156,71 @@ def test_impossible_gates_are_named(tiny_model, change, says):
         RunningGates(tiny_model, **{"pruning_ratio": 0.5, "steps": 5} | change)
 
 
-def test_a_network_that_normalises_sums_is_named():
-    net = Network(
-        lambda net, x: net.out(net.norm(net.a(x) + net.b(x)).relu().flatten(1)),
-        a=nn.Conv2d(3, 4, 3),
-        b=nn.Conv2d(3, 4, 3),
-        norm=nn.BatchNorm2d(4),
-        out=nn.Linear(4 * 36, 2),
-    )
-    with pytest.raises(ValueError, match=r"model mixes layers before \['norm'\]"):
-        RunningGates(net, 0.5, 5, example_inputs=torch.zeros(2, 3, 8, 8))
+class PreActivation(nn.Module):
+    """Normalisation and ReLU before each convolution, as in He et al., 2016: the sums are normalised."""
+
+    def __init__(self, raw_shortcut):
+        super().__init__()
+        self.stem, self.raw_shortcut = nn.Conv2d(3, 8, 3, padding=1), raw_shortcut
+        self.norm1, self.conv1 = nn.BatchNorm2d(8), nn.Conv2d(8, 6, 3, padding=1)
+        self.norm2, self.conv2 = nn.BatchNorm2d(6), nn.Conv2d(6, 8, 3, padding=1)
+        self.norm3, self.conv3 = nn.BatchNorm2d(8), nn.Conv2d(8, 10, 3, padding=1)
+        self.shortcut, self.norm4, self.out = nn.Conv2d(8, 10, 1), nn.BatchNorm2d(10), nn.Linear(10, 4)
+
+    def forward(self, images):
+        x = self.stem(images)
+        x = x + self.conv2(self.norm2(self.conv1(self.norm1(x).relu())).relu())
+        inside = self.norm3(x).relu()
+        x = self.conv3(inside) + self.shortcut(x if self.raw_shortcut else inside)
+        return self.out(self.norm4(x).relu().mean((2, 3)))
+
+
+class DenselyConnected(nn.Module):
+    """What convolutions found is concatenated, and normalised again by each reader."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.norm1, self.conv1 = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.Conv2d(6, 5, 3)
+        self.norm2, self.conv2 = nn.BatchNorm2d(11), nn.Conv2d(11, 5, 1)
+        self.norm3, self.out = nn.BatchNorm2d(16), nn.Linear(16, 4)
+
+    def forward(self, images):
+        x = self.stem(images)
+        x = torch.cat([x[:, :, 1:-1, 1:-1], self.conv1(self.norm1(x).relu())], 1)
+        x = torch.cat([x, self.conv2(self.norm2(x).relu())], 1)
+        return self.out(self.norm3(x).relu().mean((2, 3)))
+
+
+NORMALISING_SUMS = {
+    "pre-activation": lambda: PreActivation(raw_shortcut=False),
+    "a shortcut before the normalisation": lambda: PreActivation(raw_shortcut=True),
+    "densely connected": DenselyConnected,
+}
+
+
+@pytest.mark.parametrize("network", NORMALISING_SUMS.values(), ids=NORMALISING_SUMS)
+def test_normalised_sums_have_gates_as_well_and_forget_nothing_meanwhile(network, uneven_data):
+    torch.manual_seed(0)
+    model, inputs = trained_norms(network(), 16), images_of(uneven_data)
+    with RunningGates(model, 0.5, 6, every=1, example_inputs=inputs[:2]) as gates:
+        ap.train(model, uneven_data, 1, batch_size=80, progress=False)  # three steps
+        before = copy.deepcopy(model.norm1)
+        ap.train(model, uneven_data, 1, batch_size=80, progress=False)
+        with torch.no_grad():
+            gated = model.eval()(inputs)
+    torch.testing.assert_close(model(inputs), gated)
+    torch.testing.assert_close(ap.remove(model, inputs[:2])(inputs), gated, rtol=1e-3, atol=1e-4)
+    assert all((~keep).any() for keep in masks_of(model).values()) and hooks_on(model) == 0
+    was_open = torch.stack([choice.keep["stem"] for choice in gates.record[2:5]]).any(dim=0)  # in the last three steps
+    changed = (model.norm1.running_var != before.running_var) & (model.norm1.running_mean != before.running_mean)
+    assert torch.equal(changed, was_open) and not was_open.all()
+
+
+def test_silent_channels_cannot_learn_before_a_normalised_sum():
+    with pytest.raises(
+        ValueError, match=r"silent_learn must be False for a model that mixes layers before .*'norm3'.*, got True"
+    ):
+        RunningGates(PreActivation(False), 0.5, 5, silent_learn=True, example_inputs=torch.zeros(2, 3, 8, 8))
 
 
 def test_pruning_adaptively_is_training_within_gates(imperfect, uneven_data):
