@@ -36,7 +36,7 @@ def _slow_task(slow: float) -> str:
 
 def _power(numbers: Random) -> dict:
     # Not 2, the lesson's square.
-    return {"power": one_of(numbers, [twentieths / 20 for twentieths in range(21, 61) if twentieths != 40])}
+    return {"power": one_of(numbers, [percent / 100 for percent in range(105, 301) if percent != 200])}
 
 
 def _power_task(power: float) -> str:
