@@ -436,6 +436,7 @@ def _wrong_keep(keep, parts, case: _GateCase) -> str | None:
             wanted & case.keep,
             "you also ask that a channel was open before. Then nothing comes back, and too many are silent.",
         ),
+        (wanted | case.keep, "what was open stays open as well. Choose by the new mean alone."),
         (~wanted, "it is the other way round: True for the channels that stay open, those with the highest mean."),
         (_best(-mean, count), "you keep the channels with the lowest mean."),
         (_best(mean, case.silent), "you keep as many as should be silent: `share` is the silent share."),

@@ -344,6 +344,7 @@ CASES = [
         False,
         "not all below a threshold.",
     ),
+    (checks.running_gate, with_old(lambda old, new: new | old), False, "what was open stays open as well"),
     (checks.running_gate, with_old(lambda old, new: ~new), False, "other way round"),
     (checks.running_gate, with_old(lambda old, new: old), False, "the old choice"),
     (checks.running_gate, with_old(lambda old, new: new.float()), False, "its type is float32"),
