@@ -3,23 +3,31 @@
 import itertools
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .observers import observe, seconds_taken
 from .steps import first_problem, no_number, step_by_step
-from .verdict import Verdict, a_kind, close_to, exercise, number_of, right, wrong
+from .verdict import Answered, Verdict, a_kind, close_to, exercise, number_of, right, wrong
 
 STEPS = ("best", "loss", "chosen")
+SLOW = 0.03  # seconds for eight layers of four options: row by row takes a thousandth, trying all combinations a tenth
 
 
 @exercise
 def bytes_of_single_weights(answer, *, weights: int = 8000, nonzero: int = 800) -> Verdict:
     """The bytes of a layer with so many ``weights``, ``nonzero`` of them not 0, stored in 4 bytes each beside a bit map."""
+    values, places = 4 * nonzero, weights / 8
+    if isinstance(answer, tuple) and len(answer) == 2:
+        if answer == divmod(int(values + places), 1000):
+            return wrong(f"Python takes the comma for two numbers. Write it without: {values + places:.0f}")
+        if sorted(answer) == sorted((values, places)):
+            return wrong("both parts are right. Add them.")
     answer = number_of(answer)
     is_close = close_to(answer, 0.5)
-    values, places = 4 * nonzero, weights / 8
     if is_close(values + places):
         return right(f"so {1 - (values + places) / (4 * weights):.0%} of the bytes are saved, and not a millisecond.")
     misconceptions = {
@@ -32,10 +40,16 @@ def bytes_of_single_weights(answer, *, weights: int = 8000, nonzero: int = 800) 
         nonzero + places: "each number takes four bytes.",
         4 * weights - values - places: "that is what is saved. Asked for is what is stored.",
         8 * (values + places): "those are bits. Divide by 8.",
+        values + places - nonzero / 8: f"the bit map has a bit for every place, also for those of the {nonzero:,} numbers.",
+        4 * weights + places: "the zeros are not stored, only where they are: a bit for each.",
+        values + 4 * weights: "a place takes one bit, not four bytes.",
+        8 * nonzero + places: "each number takes four bytes, not eight.",
     }
     for value, message in misconceptions.items():
         if is_close(value):
             return wrong(message)
+    if any(math.isclose(answer * kilo, values + places, rel_tol=0.03) for kilo in (1000, 1024)):
+        return wrong("those are kilobytes. Bytes are asked for.")
     return wrong(f"the numbers take {nonzero} · 4 bytes, and the bit map one bit for each of {weights:,} places.")
 
 
@@ -49,6 +63,10 @@ class _Case(NamedTuple):
     costs: list[list[int]]
     budget: int
     power: float
+
+    def inputs(self) -> tuple[list[list[float]], list[list[int]], int]:
+        """What a reader's function gets: copies, which it may change."""
+        return [list(of) for of in self.losses], [list(of) for of in self.costs], self.budget
 
     @property
     def counted(self) -> list[list[float]]:
@@ -84,11 +102,25 @@ def knapsack_by_hand(function, *, power: float = 1) -> Verdict:
     """
     for layers, options in ((3, 3), (2, 4), (4, 2)):
         case = _drawn(layers, options, power)
-        parts = step_by_step(function, STEPS, [list(of) for of in case.losses], [list(of) for of in case.costs], case.budget)
+        parts = _parts(function, case)
         problems = {"best": _wrong_best, "loss": _wrong_loss, "chosen": _wrong_chosen}
         if verdict := first_problem(parts, problems, case):
             return verdict
+    eight = _Case([[4.0, 3.0, 2.0, 1.0]] * 8, [[1, 2, 3, 4]] * 8, 20, power)
+    if observe(seconds_taken, function, *eight.inputs()) > SLOW:
+        how = "it seems that you try all combinations, which with twelve layers never ends"
+        return wrong(f"all numbers are right, but {how}. Build each row from the row before.", 1 / len(STEPS))
     return right("no combination was tried twice, and none that matters was left out.")
+
+
+def _parts(function, case: _Case) -> dict:
+    try:
+        return step_by_step(function, STEPS, *case.inputs())
+    except Answered as end:
+        if "min() " not in end.verdict.message:
+            raise
+        hint = "Where no option fits there is nothing to compare: `min(…, default=float('inf'))`."
+        raise Answered(wrong(f"{end.verdict.message}. {hint}")) from end
 
 
 def _drawn(layers: int, options: int, power: float) -> _Case:
@@ -100,8 +132,9 @@ def _drawn(layers: int, options: int, power: float) -> _Case:
         least, most = (sum(pick(of) for of in costs) for pick in (min, max))
         case = _Case(losses, costs, (least + most) // 2, power)
         fitting = sorted(loss for loss, cost, _ in case.answers() if cost <= case.budget)
-        clear = len(fitting) > 2 and fitting[0] < min(fitting[1], _greedy(case)) - 1e-3
-        if clear and all(slip(case) != case.best() for slip, _ in SLIPS):
+        clear = case.budget >= 9 and len(fitting) > 2 and fitting[0] < min(fitting[1], _greedy(case)) - 1e-3
+        best, rows = case.best(), (slip(case) for slip in SLIPS.values())
+        if clear and all(row != best and any(map(math.isfinite, row)) for row in rows):
             return case
 
 
@@ -120,49 +153,77 @@ def _greedy(case: _Case) -> float:
         chosen[layer], spent = chosen[layer] + 1, spent + more
 
 
-def _table(
-    case: _Case,
-    *,
-    start: Callable[[int], float] = lambda c: 0.0,
-    pick: Callable = min,
-    skip: bool = False,
-    strict: bool = False,
-    values: str = "counted",
-) -> list[float]:
-    """``best`` by the solution's loop, with a place for each slip."""
-    best = [start(c) for c in range(case.budget + 1)]
-    worst = math.inf if pick is min else -math.inf
-    for losses, costs in zip(getattr(case, values), case.costs, strict=True):
-        new = list(best)
-        for c in range(case.budget + 1):
-            found = [
-                best[c - cost] + loss
-                for loss, cost in zip(losses, costs, strict=True)
-                if (cost < c if strict else cost <= c)
-            ]
-            new[c] = pick([*found, *([best[c]] if skip else [])], default=worst)
-        best = new
+def _greedy_row(case: _Case) -> list[float]:
+    least = sum(min(of) for of in case.costs)
+    return [_greedy(case._replace(budget=c)) if c >= least else math.inf for c in range(case.budget + 1)]
+
+
+def _sums(best: list[float], losses: list[float], costs: list[int], c: int) -> list[float]:
+    """The losses for a cost of at most ``c``, one for each option of the next layer that fits."""
+    return [best[c - cost] + loss for loss, cost in zip(losses, costs, strict=True) if cost <= c]
+
+
+def _smallest(best: list[float], losses: list[float], costs: list[int], c: int) -> float:
+    return min(_sums(best, losses, costs, c), default=math.inf)
+
+
+def _row(case: _Case, entry: Callable = _smallest, first: list[float] | None = None) -> list[float]:
+    """``best`` by the solution's loop: each row from the one before, by ``entry(best, losses, costs, c)``."""
+    best = first or [0.0] * (case.budget + 1)
+    for losses, costs in zip(case.counted, case.costs, strict=True):
+        best = [entry(best, losses, costs, c) for c in range(case.budget + 1)]
     return best
 
 
-SLIPS: list[tuple[Callable[[_Case], list[float]], str]] = [
-    (
-        lambda case: _table(case, skip=True),
-        "here a layer may also choose nothing. Each layer must have exactly one of its options.",
+def _by(entry: Callable) -> Callable[[_Case], list[float]]:
+    return lambda case: _row(case, entry)
+
+
+# What a slip makes of ``best``. A case is drawn anew until none of them is right by chance.
+SLIPS: dict[str, Callable[[_Case], list[float]]] = {
+    "all its entries are 0: no loss is added, or a layer may also choose nothing. Each must have one of its options.": _by(
+        lambda best, losses, costs, c: min(best[c], _smallest(best, losses, costs, c))
     ),
-    (lambda case: _table(case, strict=True), "a cost of exactly c fits into c. Compare with `<=`."),
-    (lambda case: _table(case, pick=max), "that is the largest sum of losses. Take `min`."),
-    (lambda case: _table(case, values="costs"), "you add up costs. `best` holds sums of losses."),
-]
+    "a cost of exactly c fits into c. Compare with `<=`.": _by(
+        lambda best, losses, costs, c: _smallest(best, losses, [cost + (cost == c) for cost in costs], c)
+    ),
+    "that is the largest sum of losses. Take `min`.": _by(
+        lambda best, losses, costs, c: max(_sums(best, losses, costs, c), default=-math.inf)
+    ),
+    "you add up costs. `best` holds sums of losses.": _by(lambda best, losses, costs, c: _smallest(best, costs, costs, c)),
+    "`best[c - cost]` with a negative index reads from the end of the list. Take an option only if `cost <= c`.": _by(
+        lambda best, losses, costs, c: min(best[c - cost] + loss for loss, cost in zip(losses, costs, strict=True))
+    ),
+    "where no option of a layer fits, the entry becomes infinite. It does not stay what it was.": _by(
+        lambda best, losses, costs, c: min(_sums(best, losses, costs, c), default=best[c])
+    ),
+    "what an option costs is not left for the layers before: add its loss to `best[c - cost]`, not to `best[c]`.": _by(
+        lambda best, losses, costs, c: _smallest([best[c]] * (c + 1), losses, costs, c)
+    ),
+    "compare the sums `best[c - cost] + loss`; the smallest loss of one layer may leave too little for the others.": _by(
+        lambda best, losses, costs, c: min(_sums(best, losses, costs, c)[-1:], default=math.inf)
+    ),
+    "that is what a greedy choice finds, and there is a better one.": _greedy_row,
+}
 
 
 def _equal(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-4)
 
 
+def _is_number(value) -> bool:
+    return isinstance(value, Real) or (isinstance(value, Tensor) and value.numel() == 1)
+
+
 def _wrong_best(part, parts: dict, case: _Case) -> str | None:
     if not isinstance(part, list | tuple | Tensor):
-        return f"it should be a list, and this is {a_kind(part)}."
+        order = " Return best, loss and chosen in this order." if isinstance(parts["loss"], list | tuple) else ""
+        return f"it should be a list, and this is {a_kind(part)}.{order}"
+    if len(part) and all(isinstance(row, list | tuple) for row in part):
+        return "it should be one row of numbers, and it holds several. Only the last row, that of all layers, is asked for."
+    for c, value in enumerate(part):
+        if not _is_number(value):
+            return f"the entry for c = {c} is {a_kind(value)}. It should be a number; infinite is `float('inf')`."
     found = [float(value) for value in part]
     if len(found) == case.budget:
         return f"it has {len(found)} entries. For c = 0 … {case.budget} it takes one more: `range(budget + 1)`."
@@ -177,7 +238,7 @@ def _wrong_best(part, parts: dict, case: _Case) -> str | None:
 
     if equals(wanted):
         return None
-    plain, power = _table(case, values="losses"), case.power
+    plain, power = _row(case._replace(power=1)), case.power
     versions = [  # what the lesson has no room for
         (plain, f"those are sums of the losses. In your version, add up each loss to the power {power:g}."),
         ([loss**power for loss in plain], "you take the power of the sum. Take it of each loss, and then add up."),
@@ -187,19 +248,20 @@ def _wrong_best(part, parts: dict, case: _Case) -> str | None:
     for values, message in versions:
         if equals(values):
             return message
-    exactly = _table(case, start=lambda c: 0.0 if c == 0 else math.inf)
-    if equals(exactly):
+    if equals(_row(case, first=[0.0] + [math.inf] * case.budget)):
         return "that is for costs of exactly c. At most c is asked for: begin with 0 for every c, not for c = 0 alone."
-    for slip, message in SLIPS:
-        if equals(slip(case)):
-            return message
     if all(map(math.isinf, found)):
         return (
             "all its entries are infinite. Does it begin with 0 for every c? And do you begin a new list for each layer? In "
             "the old one you overwrite entries that you still want to read."
         )
+    for message, slip in SLIPS.items():
+        if equals(slip(case)):
+            return message
+    if found[-1] in (0, math.inf) and equals([*wanted[:-1], found[-1]]):
+        return f"the last entry, for c = {case.budget}, was not filled as the others: `range(budget + 1)`."
     for layer in range(len(case.costs)):
-        if equals(_table(case._replace(losses=[case.losses[layer]], costs=[case.costs[layer]]))):
+        if equals(_row(case._replace(losses=[case.losses[layer]], costs=[case.costs[layer]]))):
             return f"it knows of the layer with the number {layer} alone. Add its losses to the `best` of the layers before."
     if equals([value if math.isfinite(value) else 0.0 for value in wanted]):
         return "where no combination is cheap enough, the entry should be infinite, `float('inf')`, not 0."
@@ -228,9 +290,16 @@ def _wrong_loss(part, parts: dict, case: _Case) -> str | None:
 def _wrong_chosen(part, parts: dict, case: _Case) -> str | None:
     if not isinstance(part, list | tuple | Tensor):
         return f"it should be a list, and this is {a_kind(part)}."
+    for value in part:
+        if not _is_number(value):
+            return (
+                f"it should be one list of numbers, the options for the whole budget, and an entry of it is {a_kind(value)}."
+            )
     chosen = [int(value) for value in part]
     if len(chosen) != len(case.costs):
-        return f"it should have one number for each of {len(case.costs)} layers; it has {len(chosen)}."
+        shared = " Does `append` change a list that other entries share? `[*way, option]` is a new one."
+        much = shared if len(chosen) > len(case.costs) else ""
+        return f"it should have one number for each of {len(case.costs)} layers; it has {len(chosen)}.{much}"
     optimum = case.optimum()
     if tuple(chosen) in optimum:
         return None

@@ -6,10 +6,12 @@ So no observer knows what is right, and what it is given and returns can be sent
 and dictionaries of them; networks of torch's layers.
 """
 
+import contextlib
 import copy
 import functools
 import itertools
 import random
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -144,9 +146,18 @@ def result_beside_network(function: Callable, network: nn.Module, *inputs) -> tu
 def network_afterwards(function: Callable, network: nn.Module, *inputs) -> tuple[object, bool, bool]:
     """What a ``function`` of a ``network`` returns, and whether any part of the network then trains, and still has hooks."""
     result = function(network, *inputs)
-    parts = list(network.modules())
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in parts)
-    return result, any(part.training for part in parts), hooked
+    return result, any(part.training for part in network.modules()), _is_hooked(network)
+
+
+def hooked_after_error(function: Callable, network: nn.Module, *inputs) -> bool:
+    """Whether a ``function`` of a ``network`` leaves hooks in it, though it stops with an error at these ``inputs``."""
+    with contextlib.suppress(Exception):
+        function(network, *inputs)
+    return _is_hooked(network)
+
+
+def _is_hooked(network: nn.Module) -> bool:
+    return any(part._forward_hooks or part._forward_pre_hooks for part in network.modules())
 
 
 def gradient_of_last(function: Callable, values: Tensor, *inputs) -> tuple[object, Tensor | None]:
@@ -209,6 +220,13 @@ def _generators() -> dict[str, object]:
         "numpy": (of_numpy[1].tolist(), of_numpy[2]),
         "python": random.getstate(),
     }
+
+
+def seconds_taken(function, *inputs) -> float:
+    """How long a function computes, in seconds of the processor: what else the machine does costs nothing."""
+    start = time.thread_time()
+    function(*inputs)
+    return time.thread_time() - start
 
 
 class Pass(NamedTuple):

@@ -1,5 +1,6 @@
 """What the checks of lesson 11 answer."""
 
+import itertools
 import math
 
 import pytest
@@ -66,6 +67,48 @@ def largest(losses, costs, budget, best, loss, chosen):
     return best, loss, [len(of) - 1 for of in costs]
 
 
+def row_by_row(entry):
+    """The solution's loop for ``best``, with ``entry``(the sums that fit, the row before, losses, costs, c) for each c."""
+
+    def function(losses, costs, budget):
+        best = [0.0] * (budget + 1)
+        for values, prices in zip(losses, costs, strict=True):
+            options = list(zip(values, prices, strict=True))
+            fitting = [[best[c - price] + value for value, price in options if price <= c] for c in range(budget + 1)]
+            best = [entry(fitting[c], best, values, prices, c) for c in range(budget + 1)]
+        return best, ..., ...
+
+    return function
+
+
+def greedy(losses, costs, budget):
+    """The best step for its cost, again and again, for each budget."""
+    best = []
+    for c in range(budget + 1):
+        at = [0] * len(costs)
+        left = c - sum(of[0] for of in costs)
+        while left >= 0:
+            steps = [(costs[n][at[n] + 1] - costs[n][at[n]], n) for n in range(len(at)) if at[n] + 1 < len(costs[n])]
+            steps = [(step, n) for step, n in steps if step <= left]
+            if not steps:
+                break
+            step, n = max(steps, key=lambda one: (losses[one[1]][at[one[1]]] - losses[one[1]][at[one[1]] + 1]) / one[0])
+            at[n], left = at[n] + 1, left - step
+        best.append(sum(of[option] for of, option in zip(losses, at, strict=True)) if left >= 0 else math.inf)
+    return best, ..., ...
+
+
+def all_combinations(losses, costs, budget):
+    best, chosen = [math.inf] * (budget + 1), None
+    for options in itertools.product(*(range(len(of)) for of in costs)):
+        cost = sum(of[option] for of, option in zip(costs, options, strict=True))
+        loss = sum(of[option] for of, option in zip(losses, options, strict=True))
+        if cost <= budget and loss < best[-1]:
+            chosen = options
+        best[cost:] = [min(loss, known) for known in best[cost:]]
+    return best, best[-1], chosen
+
+
 CASES = [
     (checks.bytes_of_single_weights, 4200, True, "87% of the bytes"),
     (checks.bytes_of_single_weights, 3200, False, "where they belong"),
@@ -77,6 +120,14 @@ CASES = [
     (checks.bytes_of_single_weights, 1800, False, "each number takes four bytes"),
     (checks.bytes_of_single_weights, 27800, False, "what is saved"),
     (checks.bytes_of_single_weights, 33600, False, "Divide by 8"),
+    (checks.bytes_of_single_weights, 4100, False, "also for those of the 800 numbers"),
+    (checks.bytes_of_single_weights, 33000, False, "the zeros are not stored"),
+    (checks.bytes_of_single_weights, 35200, False, "one bit, not four bytes"),
+    (checks.bytes_of_single_weights, 7400, False, "four bytes, not eight"),
+    (checks.bytes_of_single_weights, 4.2, False, "kilobytes"),
+    (checks.bytes_of_single_weights, (4, 200), False, "Write it without: 4200"),
+    (checks.bytes_of_single_weights, (3200, 1000), False, "Add them"),
+    (checks.bytes_of_single_weights, (1, 2), False, "with a comma"),
     (checks.bytes_of_single_weights, 5000, False, "one bit for each of 8,000 places"),
     (checks.bytes_of_single_weights, [1, 2], False, "this is a list"),
     (checks.bytes_of_single_weights, True, False, "this is True"),
@@ -94,6 +145,44 @@ CASES = [
     (checks.knapsack_by_hand, by_hand(strict=True), False, "Compare with `<=`"),
     (checks.knapsack_by_hand, by_hand(pick=max), False, "Take `min`"),
     (checks.knapsack_by_hand, by_hand(add="costs"), False, "you add up costs"),
+    (
+        checks.knapsack_by_hand,
+        row_by_row(
+            lambda fitting, best, values, prices, c: min(best[c - p] + v for v, p in zip(values, prices, strict=True))
+        ),
+        False,
+        "only if `cost <= c`",
+    ),
+    (
+        checks.knapsack_by_hand,
+        row_by_row(lambda fitting, best, values, prices, c: min(fitting, default=best[c])),
+        False,
+        "It does not stay what it was",
+    ),
+    (
+        checks.knapsack_by_hand,
+        row_by_row(lambda fitting, best, values, prices, c: min(values[: len(fitting)], default=math.inf) + best[c]),
+        False,
+        "not to `best[c]`",
+    ),
+    (
+        checks.knapsack_by_hand,
+        row_by_row(lambda fitting, best, values, prices, c: fitting[-1] if fitting else math.inf),
+        False,
+        "compare the sums",
+    ),
+    (
+        checks.knapsack_by_hand,
+        row_by_row(
+            lambda fitting, best, values, prices, c: min(fitting, default=math.inf) if c < len(best) - 1 else math.inf
+        ),
+        False,
+        "was not filled",
+    ),
+    (checks.knapsack_by_hand, row_by_row(lambda fitting, *_: min(fitting)), False, "default=float('inf')"),
+    (checks.knapsack_by_hand, row_by_row(lambda fitting, *_: 0.0), False, "no loss is added"),
+    (checks.knapsack_by_hand, greedy, False, "a greedy choice finds"),
+    (checks.knapsack_by_hand, all_combinations, False, "you try all combinations"),
     (checks.knapsack_by_hand, by_hand(only=-1), False, "knows of the layer with the number 2 alone"),
     (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (best[:-1], loss, chosen)), False, "range(budget + 1)"),
     (
@@ -115,6 +204,14 @@ CASES = [
         False,
         "and it should be",
     ),
+    (
+        checks.knapsack_by_hand,
+        finished(lambda best, loss, chosen: ([None if math.isinf(b) else b for b in best], loss, chosen)),
+        False,
+        "the entry for c = 0 is None",
+    ),
+    (checks.knapsack_by_hand, finished(lambda best, loss, chosen: ([best, best], loss, chosen)), False, "Only the last row"),
+    (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (loss, best, chosen)), False, "in this order"),
     (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (loss, loss, chosen)), False, "it should be a list"),
     (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (best, [loss], chosen)), False, "it should be one number"),
     (
@@ -138,7 +235,14 @@ CASES = [
     (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (best, loss + 0.37, chosen)), False, "Which one?"),
     (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (best, loss, chosen[::-1])), False, "reverse"),
     (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (best, loss, [c + 1 for c in chosen])), False, "from 1"),
-    (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (best, loss, chosen[:-1])), False, "has 2"),
+    (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (best, loss, chosen[:-1])), False, "has 2."),
+    (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (best, loss, chosen * 9)), False, "Does `append` change"),
+    (
+        checks.knapsack_by_hand,
+        finished(lambda best, loss, chosen: (best, loss, [chosen])),
+        False,
+        "an entry of it is a list",
+    ),
     (checks.knapsack_by_hand, finished(lambda best, loss, chosen: (best, loss, chosen[0])), False, "it should be a list"),
     (checks.knapsack_by_hand, with_inputs(cheap_first), False, "its losses add up to"),
     (checks.knapsack_by_hand, with_inputs(largest), False, "and the budget is"),
@@ -176,6 +280,7 @@ test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)
     [
         (by_hand(skip=True), 0),
         (finished(lambda best, loss, chosen: (best, loss + 0.37, chosen)), 1 / 3),
+        (all_combinations, 1 / 3),
         (finished(lambda best, loss, chosen: (best, loss, [9, 9, 9])), 2 / 3),
         (by_hand(), 1),
     ],
