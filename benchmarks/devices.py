@@ -13,10 +13,12 @@ and not trained, in float32 and in int8 (`ap.compare_on_device`):
 The pruned networks are kept in build/devices/, and what was measured in attnprune_edu/experiments/results/devices.csv, so
 that a run that was stopped goes on where it was; let only one run at a time. The rows of one network are measured in the
 same turns, and come together. Then the stairs: the article's network with 17 to 32 channels in both convolutions and random
-weights, a row for each width and type in devices-widths.csv. At the end the tables are printed.
+weights, a row for each width and type in devices-widths.csv. Times are the processor's, on one thread. At the end the tables
+are printed.
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import onnxruntime
@@ -24,6 +26,7 @@ import pandas as pd
 import torch
 from recovery import append, has
 from torch import nn
+from torch.utils.benchmark import Timer
 
 import attnprune_edu as ap
 from attnprune_edu.report.onnx_export import onnx_bytes
@@ -56,30 +59,70 @@ def pruned(name: str, pruning: str, data: ap.ImageData) -> nn.Module:
     return ap.load_model(path)
 
 
+def contents_of(networks: dict, data: ap.ImageData) -> dict[tuple, bytes]:
+    """{(network, type): its ONNX file}."""
+    float32 = {name: onnx_bytes(network, data) for name, network in networks.items()}
+    int8 = {(name, "int8"): quantized_bytes(content, data) for name, content in float32.items()}
+    return {(name, "float32"): content for name, content in float32.items()} | int8
+
+
+def processor_ms(contents: dict[tuple, bytes], data: ap.ImageData, batch_size: int, rounds: int) -> pd.DataFrame:
+    """Milliseconds of one thread for a batch: a column per network, a row per turn.
+
+    The clock is the processor's own for this program, which stands still while others have their turn; `ap.latency_ms` looks
+    at the clock on the wall.
+    """
+    images = data.normalize(data.validation.images[:batch_size])
+    timers = {
+        key: Timer(
+            "network(images)", timer=time.process_time, globals={"network": ap.OnnxNetwork(content, 1), "images": images}
+        )
+        for key, content in contents.items()
+    }
+    passes = max(2, 64 // batch_size)
+    for timer in timers.values():
+        timer.timeit(passes)  # to warm up
+    return pd.DataFrame([{key: 1000 * timer.timeit(passes).mean for key, timer in timers.items()} for _ in range(rounds)])
+
+
+def times(networks: dict[str, nn.Module], data: ap.ImageData, rounds: int) -> dict[tuple, dict[str, float]]:
+    """{(network, type): milliseconds, and how many times as fast as the first in float32, with quartiles over the turns}."""
+    contents, found = contents_of(networks, data), {}
+    for count in (1, 64):
+        turns = processor_ms(contents, data, count, rounds)
+        for key in contents:
+            ratios = (turns.iloc[:, 0] / turns[key]).quantile([0.25, 0.5, 0.75]).tolist()
+            names = (f"speedup_{count}_low", f"speedup_{count}", f"speedup_{count}_high")
+            found.setdefault(key, {})[f"ms_{count}"] = turns[key].median()
+            found[key] |= dict(zip(names, ratios, strict=True))
+    return found
+
+
 def compare(name: str, data: ap.ImageData, rounds: int) -> None:
     networks = {"dense": ap.load_model(name, data.name)} | {how: pruned(name, how, data) for how in PRUNINGS[1:]}
-    table = ap.compare_on_device(networks, data, rounds=rounds)
+    exact = ["bytes", "accuracy", "accuracy_low", "accuracy_high", "peak_memory"]
+    table = ap.compare_on_device(networks, data, rounds=1)[exact].astype(object)  # whole numbers stay whole
+    measured = times(networks, data, rounds)
     for (pruning, kind), row in table.iterrows():
         costs = {
             "macs": ap.count_macs(networks[pruning], data.image_shape),
             "params": ap.count_params(networks[pruning]),
         }
-        append({"network": name, "pruning": pruning, "type": kind} | costs | row.to_dict(), TABLE)
+        cell = {"network": name, "pruning": pruning, "type": kind}
+        append(cell | costs | row.to_dict() | measured[pruning, kind], TABLE)
 
 
 def stairs(data: ap.ImageData, rounds: int) -> None:
     """Milliseconds for a batch of 64, all widths and types in the same turns, and billions of MACs in a second."""
-    contents, macs = {}, {}
+    models = {}
     for width in range(17, 33):
         torch.manual_seed(0)
-        model = ap.ArticleNet((width, width), 64).eval()
-        macs[width] = ap.count_macs(model, data.image_shape)
-        contents[width, "float32"] = onnx_bytes(model, data)
-        contents[width, "int8"] = quantized_bytes(contents[width, "float32"], data)
-    turns = ap.latency_ms({key: ap.OnnxNetwork(content) for key, content in contents.items()}, data, rounds=rounds)
+        models[width] = ap.ArticleNet((width, width), 64).eval()
+    turns = processor_ms(contents_of(models, data), data, 64, rounds)
     for (width, kind), milliseconds in turns.median().items():
-        rate = 64 * macs[width] / milliseconds / 1e6
-        append({"width": width, "type": kind, "macs": macs[width], "ms": milliseconds, "gmacs_per_s": rate}, WIDTHS)
+        macs = ap.count_macs(models[width], data.image_shape)
+        rate = 64 * macs / milliseconds / 1e6
+        append({"width": width, "type": kind, "macs": macs, "ms": milliseconds, "gmacs_per_s": rate}, WIDTHS)
 
 
 def report(data: ap.ImageData) -> None:
@@ -90,7 +133,7 @@ def report(data: ap.ImageData) -> None:
         print(f"\n| {name} | type | MACs | bytes | accuracy | 1 image, times as fast | 64 images | peak memory |")
         print("| --- |" + " --- |" * 7)
         for row in rows.itertuples():
-            costs = f"{row.macs:,} | {row.bytes:,} | {row.accuracy:.1%} | {row.speedup_1:.1f} | {row.speedup:.1f}"
+            costs = f"{row.macs:,} | {row.bytes:,} | {row.accuracy:.1%} | {row.speedup_1:.1f} | {row.speedup_64:.1f}"
             print(f"| {row.pruning} | {row.type} | {costs} | {row.peak_memory / 1e6:.1f} MB |")
     rates = pd.read_csv(WIDTHS).pivot_table("gmacs_per_s", "width", "type")
     print("\n| channels | " + " | ".join(rates.columns) + " |\n| --- |" + " --- |" * len(rates.columns))

@@ -6,7 +6,7 @@ layers get is looked up on some validation images, the *calibration* (Jacob et a
 Runtime does all that; see https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
 
 Int8 takes a quarter of the bytes anywhere. Whether it takes less time depends on the processor: some multiply and add int8
-numbers in one instruction (VNNI on x86, dot products on ARM); others need several, and gain little or nothing.
+numbers in one instruction (VNNI on x86, dot products on ARM), others need several. So measure it on the device.
 """
 
 import tempfile

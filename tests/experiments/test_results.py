@@ -1,6 +1,7 @@
 """The tables of long experiments that ship with the package: complete, and as the lessons and the README need them."""
 
 import pytest
+from conftest import ROOT
 
 import attnprune_edu as ap
 
@@ -66,3 +67,27 @@ def test_adaptive_gives_all_methods_the_same_budget_and_the_same_widths():
     assert (table.groupby("pruning_ratio").params.nunique() == 1).all()
     compared = table[table.method.isin(["one shot, repaired", "running gates, repaired", "L1 gates, repaired"])]
     assert (compared.groupby(["epochs", "method"]).seed.nunique() >= 2).all() and compared.epochs.nunique() == 2
+
+
+def test_devices_compares_each_network_in_both_types_within_the_same_budget():
+    table = ap.load_results("devices")
+    assert not table.duplicated(["network", "pruning", "type"]).any()
+    networks = table.set_index(["network", "pruning", "type"])
+    float32, int8 = networks.xs("float32", level="type"), networks.xs("int8", level="type")
+    assert list(float32.index) == list(int8.index) and (float32.macs == int8.macs).all()
+    assert (int8.bytes < 0.4 * float32.bytes).all() and (int8.peak_memory < float32.peak_memory).all()
+    assert (int8.accuracy - float32.accuracy).abs().max() < 0.02
+    for _, rows in float32.groupby("network"):
+        macs, dense = rows.macs.droplevel("network"), rows.macs.iloc[0]
+        assert macs[[name for name in macs.index if "half of the MACs" in name]].between(0.45 * dense, 0.5 * dense).all()
+
+
+def test_the_table_of_devices_in_the_readme_is_that_of_the_benchmark():
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8").replace("`", "")
+    shown = {"article-net": "ArticleNet", "resnet20": "ResNet20"}
+    for row in ap.load_results("devices").itertuples():
+        costs = f"{row.macs:,} | {row.bytes:,} | {row.accuracy:.1%} | {row.speedup_1:.1f} | {row.speedup_64:.1f} ("
+        assert f"| {shown[row.network]}, {row.pruning} | {row.type} | {costs}" in page
+    widths = ap.load_results("devices-widths")
+    for kind, rows in widths[widths.width.isin([17, 20, 23, 24, 25, 28, 31, 32])].groupby("type"):
+        assert f"| {kind}, ms | " + " | ".join(f"{ms:.1f}" for ms in rows.sort_values("width").ms) + " |" in page
