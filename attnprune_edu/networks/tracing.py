@@ -154,7 +154,6 @@ class Trace(TorchDispatchMode):
             for parameter in module.parameters():
                 self.owners.setdefault(id(parameter), set()).add(name)
         self.part_of = {module: name for name, module in held}
-        self.weights = {_memory(tensor) for tensor in [*model.parameters(), *model.buffers()]}
 
     # Hooks: a layer takes labels in and gives new ones out.
 
@@ -260,7 +259,7 @@ class Trace(TorchDispatchMode):
             self.flow.one_width.append(every)
         everyone = [self._label(unit) for units in rows_of_state for unit in units]
         states = [leaf for leaf in tree_leaves(state) if isinstance(leaf, Tensor)]
-        if any(one.any() or _memory(one) in self.weights for one in states):
+        if any(one.any() for one in states):
             reason = f"{name!r} begins with a state that is not zero"
             self._keep([*everyone, *self._labels_in(states)], reason)
         if module.proj_size:

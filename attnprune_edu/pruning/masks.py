@@ -111,8 +111,7 @@ def _add_channel_masks(model: nn.Module, keep: dict[str, Tensor], groups: Groups
     layers = layers_with_channels(model)
     new = {name: _combined(layers[name], name, stays, ChannelMask) for name, stays in keep.items()}
     for name, stays in new.items():
-        parts, dim, run = rows(layers[name])
-        _put(parts, ChannelMask(stays, dim, run))
+        mask_layer(layers[name], stays)
     live, flow = {name: stays.tolist() for name, stays in live_channels(model).items()}, groups.flow
     silent = {number for number, (name, channel) in enumerate(flow.producers) if not live[name][channel]} if new else set()
     for name in flow.needs_mask:
@@ -122,6 +121,12 @@ def _add_channel_masks(model: nn.Module, keep: dict[str, Tensor], groups: Groups
             vectors = [part for part, tensor in norm.named_parameters(recurse=False) if tensor.ndim]
             masked = getattr(norm, "parametrizations", {})
             _put([(norm, part) for part in [*masked, *vectors]], ChannelMask(stays))
+
+
+def mask_layer(layer, keep: Tensor) -> None:
+    """Silence the channels of one layer where ``keep`` (channels,) is False, and nothing behind it."""
+    parts, dim, run = rows(layer)
+    _put(parts, ChannelMask(keep, dim, run))
 
 
 def _put(parts: list[tuple[nn.Module, str]], new: ChannelMask | WeightMask) -> None:

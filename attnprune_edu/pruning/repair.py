@@ -19,6 +19,7 @@ from ..networks.inference import evaluating, fast_layout, predict_classes
 from ..networks.kinds import Recurrent, entries, filters, layers_with_channels, one_by_one, padded
 from ..networks.models import copy_of
 from .groups import groups_of, hand_on, take_over_attention
+from .masks import mask_layer
 from .silence import ChannelMask, before_masks, live_channels, mask_on, masks_of, weight_masks_of
 
 BATCH = 100  # images at a time: bounds the memory for the windows of a convolution
@@ -92,6 +93,9 @@ def repair(
     # Torch's own attention does not call its layers, but reads their weights.
     taken_over = take_over_attention(dense)[0]
     take_over_attention(repaired)
+    masks = masks_of(masked)
+    for name in masks.keys() & set(taken_over):
+        mask_layer(repaired.get_submodule(name), masks[name])
     with evaluating(repaired):
         chosen = {  # positions in each batch: all there are, for what is no picture
             name: [torch.randperm(available, generator=generator)[:positions].to(device) for _ in batches]
@@ -315,6 +319,7 @@ def _windows(layer: nn.Conv2d, x: Tensor, positions: Tensor) -> Tensor:
     return x[:, :, row, column].transpose(1, 2).flatten(2)
 
 
+@torch.no_grad()
 def _write(layer: nn.Module, part: str, value: Tensor) -> None:
     """Set a weight or bias, behind its mask if it has one."""
     masks = getattr(layer, "parametrizations", {})

@@ -130,7 +130,7 @@ def state_of_ones(rnn, x):
 @pytest.mark.parametrize(
     ("way", "options", "reason"),
     [
-        (own_state, {}, "'rnn' begins with a state that is not zero"),
+        (own_state, {}, "the forward pass counts on its number of channels"),
         (state_of_ones, {}, "'rnn' begins with a state that is not zero"),
         (lambda rnn, x: F.pad(rnn(x)[0][:, -1], (0, 3)), {"kind": "LSTM", "proj_size": 3}, "'rnn' makes other numbers"),
         (lambda rnn, x: F.layer_norm(rnn(x)[0][:, -1], (HIDDEN,)), {}, "native_layer_norm mixes it with other channels"),
