@@ -1,1 +1,1 @@
-"""Floor 1: the images, and where they come from."""
+"""Floor 1: the data, images and sequences of tokens, and where they come from."""
