@@ -133,3 +133,10 @@ from .report.uncertainty import (
     paired_difference as paired_difference,
     wilson as wilson,
 )
+from .report.verification import (
+    auc as auc,
+    auc_interval as auc_interval,
+    compare_pairs as compare_pairs,
+    equal_error_rate as equal_error_rate,
+    roc_curve as roc_curve,
+)
