@@ -4,6 +4,8 @@ import torch
 from torch import nn
 
 from ..data.images import ImageData, cache_folder
+from ..data.tokens import TokenData
+from ..networks.sequence import NameGRU, NameTransformer
 from ..networks.training import train
 from ..report.checkpoints import SHIPPED, load_model, save_model, shipped_file
 from ..report.macs import count_macs
@@ -20,10 +22,14 @@ def dense_network(name: str, data: ImageData, *, progress: bool = True) -> nn.Mo
     for, within two minutes for images of 32×32 pixels, and kept in the cache folder; the same data, bit by bit, find it
     there again. ``progress`` shows a bar meanwhile.
 
-    Raises ValueError for an unknown name, or images that are too small for the network.
+    Raises ValueError for an unknown name or images that are too small for the network, and TypeError for data of a kind that
+    it does not take.
     """
     if name not in SHIPPED:
         raise ValueError(f"name must be one of {', '.join(map(repr, SHIPPED))}, got {name!r}")
+    takes = TokenData.each if SHIPPED[name] in (NameGRU, NameTransformer) else ImageData.each
+    if data.each != takes:
+        raise TypeError(f"data must hold {takes} for {name!r}, got {data.each}")
     if shipped_file(name, data.name).is_file():
         return load_model(name, data.name)
     path = cache_folder() / "networks" / f"{name}-{fingerprint(data)}.safetensors"

@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 import attnprune_edu as ap
 from attnprune_edu.data.images import cache_folder, from_arrays
+from attnprune_edu.experiments import dense
 from attnprune_edu.networks import models
 
 
@@ -60,6 +63,19 @@ def test_what_does_not_fit_is_named():
         ap.dense_network("vgg", own_data())
     with pytest.raises(ValueError, match="image_size must be at least 16"):
         ap.dense_network("article-net", own_data(side=12))
+    for name, data, says in (
+        ("name-gru", own_data(), "data must hold sequences for 'name-gru', got images"),
+        ("resnet20", ap.load_names(announce=False), "data must hold images for 'resnet20', got sequences"),
+    ):
+        with pytest.raises(TypeError, match=says):
+            ap.dense_network(name, data)
+
+
+def test_a_network_for_names_is_trained_on_other_tokens(monkeypatch):
+    monkeypatch.setattr(dense, "MOST_EPOCHS", 1)
+    names = ap.load_names(announce=False).subset(train=60, validation=20)
+    model = ap.dense_network("name-gru", dataclasses.replace(names, name="few names"), progress=False)
+    assert isinstance(model, ap.NameGRU) and not model.training and len(list((cache_folder() / "networks").iterdir())) == 1
 
 
 def test_a_network_for_large_pictures_is_warned_of_or_made_smaller(monkeypatch):
