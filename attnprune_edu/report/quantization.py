@@ -46,12 +46,10 @@ def quantize_onnx(
 
     ``reduce_range``: weights get 7 bits. On x86 processors without VNNI sums of two products may else overflow.
 
-    Raises TypeError for another kind of ``model``, and ValueError if the network cannot be written as ONNX, its file is no
-    ONNX, is quantised already, takes other inputs than ``data`` has or has no layer that multiplies, or ``num_images`` is
-    below 1.
+    Raises TypeError for another kind of ``model``, FileNotFoundError if there is no such file, and ValueError if the network
+    cannot be written as ONNX, its file is no ONNX, is quantised already, takes other inputs than ``data`` has or has no
+    layer that multiplies, or ``num_images`` is below 1.
     """
-    if num_images < 1:
-        raise ValueError(f"num_images must be at least 1, got {num_images}")
     content = quantized_bytes(_exported(model, data), data, num_images=num_images, reduce_range=reduce_range)
     with atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
@@ -63,6 +61,8 @@ def quantized_bytes(content: bytes, data: ImageData, *, num_images: int = 500, r
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    if num_images < 1:
+        raise ValueError(f"num_images must be at least 1, got {num_images}")
     _check_quantizable(content, data)
     with tempfile.TemporaryDirectory() as folder:
         written, prepared, quantized = (Path(folder, name) for name in ("float32.onnx", "prepared.onnx", "int8.onnx"))
