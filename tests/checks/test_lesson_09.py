@@ -18,11 +18,26 @@ def caught(network, name, images, place="output", remove=True):
         "input": lambda layer, inputs, _: found.append(inputs[0]),
     }
     hook = network.get_submodule(name).register_forward_hook(see[place])
-    with torch.no_grad():
-        network(images)
-    if remove:
-        hook.remove()
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        if remove:
+            hook.remove()
     return found[0]
+
+
+def hooking(hook_on, see=lambda layer, inputs, output: output, run=lambda network, images: network(images), only=False):
+    """A criterion whose hook is on ``hook_on(network, name)`` and stays after an error; ``only`` its first step."""
+
+    def gives(here):
+        found = []
+        hook = hook_on(here["network"], here["name"]).register_forward_hook(lambda *args: found.append(see(*args)))
+        run(here["network"], here["images"])
+        hook.remove()
+        return found[0].detach()
+
+    return outputs(gives) if only else criterion(outputs=gives)
 
 
 def criterion(**slips):
@@ -62,6 +77,10 @@ def map_of(activations, power):
     return sums / sums.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
 
 
+def peak(activations, power):
+    return activations.pow(power).sum(dim=1).amax(dim=(1, 2), keepdim=True)
+
+
 def peaked(sums):
     return sums / sums.amax(dim=(1, 2), keepdim=True)
 
@@ -82,6 +101,9 @@ CASES = [
     (checks.score_of_a_channel, 32, False, "first picture alone"),
     (checks.score_of_a_channel, 10, False, "second picture alone"),
     (checks.score_of_a_channel, 25, False, "largest position"),
+    (checks.score_of_a_channel, 84, False, "you sum over everything"),
+    (checks.score_of_a_channel, 42, False, "before the mean over the pictures, and sum over the positions"),
+    (checks.score_of_a_channel, 22, False, "the ReLU is missing, and the mean over the pictures"),
     (checks.score_of_a_channel, 99, False, "ReLU, then the mean"),
     (checks.score_of_a_channel, [5, 2], False, "one number, and this is a list"),
     (checks.score_of_a_channel, "14.5", False, "Remove the quotes"),
@@ -89,6 +111,18 @@ CASES = [
     (checks.map_of_activations, lambda a, p: map_of(a, p).nan_to_num(), True, "the same numbers make a score"),
     (checks.map_of_activations, lambda a, p: peaked(a.pow(p).mean(dim=1)).nan_to_num(), True, "the same numbers"),
     (checks.map_of_activations, lambda a, p: peaked(a.pow(p).sum(dim=1)), False, "divide 0 by 0"),
+    (checks.map_of_activations, lambda a, p: a.pow(p).sum(1) / (peak(a, p) + 1e-8), True, "the same numbers"),
+    (checks.map_of_activations, lambda a, p: peaked(a.pow(p).sum(1)).nan_to_num(0.5), False, "zeros, and yours holds 0.5"),
+    (checks.map_of_activations, lambda a, p: a.pow(p).sum(1) / peak(a, p).clamp(min=1), False, "is quiet: the largest"),
+    (checks.map_of_activations, lambda a, p: map_of(a[a.sum((1, 2, 3)) > 0], p), False, "is (3, 4, 6), not (2, 4, 6)"),
+    (checks.map_of_activations, lambda a, p: map_of(a, p) / peak(a, p).squeeze(), False, "`keepdim=True` keeps"),
+    (checks.map_of_activations, lambda a, p: a.pow(p).sum(1) / a.sum(1).amax((2, 3)), False, "are the dimensions 1 and 2"),
+    (checks.map_of_activations, lambda a, p: a.pow(p).sum(1) / a.pow(p).sum(1).amax(1, True), False, "each column"),
+    (checks.map_of_activations, lambda a, p: a.pow(p).sum(1) / a.pow(p).sum(1).amax(2, True), False, "each row"),
+    (checks.map_of_activations, lambda a, p: (a / a.amax((2, 3), True)).pow(p).sum(1), False, "you divide each channel"),
+    (checks.map_of_activations, lambda a, p: (a / a.amax((2, 3), True)).pow(p).mean(1), False, "you divide each channel"),
+    (checks.map_of_activations, lambda a, p: map_of(a * p, 1), False, "the power is missing: `activations.pow(power)`"),
+    (checks.map_of_activations, lambda a, p: peaked(a.mean(1).pow(p)), False, "you put the channels together and take"),
     (checks.map_of_activations, lambda a, p: a.pow(p).sum(dim=1), False, "the sums are right"),
     (checks.map_of_activations, lambda a, p: a.pow(p).mean(dim=1), False, "mean over the channels. Now divide"),
     (checks.map_of_activations, lambda a, p: map_of(a, p)[:, None], False, "a dimension too many"),
@@ -176,14 +210,52 @@ CASES = [
         checks.activation_criterion,
         outputs(lambda here: caught(here["network"], here["name"], here["images"])[:3]),
         False,
-        "the shape of the outputs of the layer is (3, 6",
+        "`outputs`: its shape is (3, 6",
     ),
     (
         checks.activation_criterion,
         outputs(lambda here: 2 * caught(here["network"], here["name"], here["images"])),
         False,
-        "should begin with",
+        "the shape is right, but `outputs[",
     ),
+    (checks.activation_criterion, hooking(lambda network, name: network.get_submodule(name)), False, "stops with an error"),
+    (checks.activation_criterion, hooking(getattr), False, "'body.conv1'. A name with dots"),
+    (checks.activation_criterion, hooking(lambda network, name: network.conv2), False, "not always the same"),
+    (
+        checks.activation_criterion,
+        hooking(lambda network, name: network, only=True),
+        False,
+        "whole network returns. Put the hook on",
+    ),
+    (checks.activation_criterion, hooking(lambda network, name: network[name]), False, "not subscriptable. `network.get_"),
+    (checks.activation_criterion, hooking(lambda network, name: name), False, "'register_forward_hook'. `network.get_sub"),
+    (checks.activation_criterion, hooking(getattr, see=lambda output: output), False, "three things: layer, inputs, output"),
+    (checks.activation_criterion, hooking(getattr, run=lambda *_: None), False, "The hook has caught nothing"),
+    (checks.activation_criterion, outputs(lambda here: here["network"].conv2(here["images"])), False, "not the layer"),
+    (checks.activation_criterion, lambda *given: criterion()(*given)[::-1], False, "these are the scores. Return outputs"),
+    (checks.activation_criterion, lambda *given: (*criterion()(*given)[1:], ...), False, "this is the mean. Return"),
+    (checks.activation_criterion, mean(lambda o, p: o.relu().mean(dim=0).pow(p)), False, "power comes in the next step."),
+    (
+        checks.activation_criterion,
+        mean(lambda o, p: o.relu().sum(dim=0) / (o > 0).sum(dim=0).clamp(min=1)),
+        False,
+        "that let something through",
+    ),
+    (checks.activation_criterion, scores(lambda m, p, o: o.mean(dim=0).pow(p).mean(dim=(1, 2))), False, "made of `outputs`"),
+    (
+        checks.activation_criterion,
+        scores(lambda m, p, o: o.mean(dim=0).relu().pow(p).mean(dim=(1, 2))),
+        False,
+        "made of `outputs`",
+    ),
+    (checks.activation_criterion, scores(lambda m, p, o: (m * p).mean(dim=(1, 2))), False, "you multiply by the power"),
+    (
+        checks.activation_criterion,
+        scores(lambda m, p, o: m.pow(p).mean(dim=(1, 2)) + torch.tensor([0, 0, 0, 1, 0, 0])),
+        False,
+        "the shape is right, but `scores[3]` should be",
+    ),
+    (checks.activation_criterion, scores(lambda m, p, o: m.mean(dim=(2, 3))), False, "and `mean` (channels, height"),
     (checks.activation_criterion, mean(lambda o, p: o.mean(dim=0)), False, "step 2 of 3, `mean`: the ReLU is missing"),
     (checks.activation_criterion, mean(lambda o, p: o.mean(dim=0).relu()), False, "first the ReLU, then the mean"),
     (checks.activation_criterion, mean(lambda o, p: o.abs().mean(dim=0)), False, "you take sizes"),
@@ -252,6 +324,7 @@ test_each_answer_gets_the_verdict_it_deserves = verdict_test(CASES)
         (outputs(lambda here: [1]), 0),
         (mean(lambda o, p: o.mean(dim=0)), 1 / 3),
         (scores(lambda m, p, o: m), 2 / 3),
+        (hooking(lambda network, name: network.get_submodule(name)), 5 / 6),
         (criterion(), 1),
     ],
 )

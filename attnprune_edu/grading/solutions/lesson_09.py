@@ -22,8 +22,10 @@ def criterion(network, name, images, power):
     caught = []
     layer = network.get_submodule(name)
     hook = layer.register_forward_hook(lambda layer, inputs, output: caught.append(output))
-    network(images)
-    hook.remove()
+    try:
+        network(images)
+    finally:
+        hook.remove()
     outputs = caught[0] - {threshold:g}
     mean = outputs.relu().mean(dim=0)  # (channels, height, width)
     scores = mean.pow(power).mean(dim=(1, 2))  # (channels,)
