@@ -79,7 +79,7 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
         seen.add(place)
         tensors[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     for prefix, read in _MASKS.items():
-        tensors |= {prefix + name: keep.cpu() for name, keep in read(model).items()}
+        tensors |= {prefix + name: keep.cpu().contiguous() for name, keep in read(model).items()}
     return tensors
 
 
