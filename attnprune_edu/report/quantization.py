@@ -5,8 +5,8 @@ weights, and one for each tensor that goes from layer to layer. The weights are 
 layers get is looked up on some validation images, the *calibration* (Jacob et al., CVPR 2018, arXiv:1712.05877). ONNX
 Runtime does all that; see https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
 
-Int8 takes a quarter of the bytes anywhere. Whether it takes less time depends on the processor: some multiply and add int8
-numbers in one instruction (VNNI on x86, dot products on ARM), others need several. So measure it on the device.
+Int8 weights take a quarter of the bytes anywhere. Whether they take less time depends on the processor: some multiply and
+add int8 numbers in one instruction (VNNI on x86, dot products on ARM), others need several. So measure it on the device.
 """
 
 import tempfile

@@ -75,7 +75,7 @@ def test_devices_compares_each_network_in_both_types_within_the_same_budget():
     networks = table.set_index(["network", "pruning", "type"])
     float32, int8 = networks.xs("float32", level="type"), networks.xs("int8", level="type")
     assert list(float32.index) == list(int8.index) and (float32.macs == int8.macs).all()
-    assert (int8.bytes < 0.4 * float32.bytes).all() and (int8.peak_memory < float32.peak_memory).all()
+    assert (int8.bytes < 0.5 * float32.bytes).all() and (int8.peak_memory < float32.peak_memory).all()
     assert (int8.accuracy - float32.accuracy).abs().max() < 0.02
     for _, rows in float32.groupby("network"):
         macs, dense = rows.macs.droplevel("network"), rows.macs.iloc[0]
