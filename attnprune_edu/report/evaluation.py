@@ -254,8 +254,9 @@ def _fastest(timers: list[Timer]) -> Timer:
 
 
 def _passes(timer: Timer, seconds: float) -> int:
-    """How many passes fit into so many seconds: at least 2, at most 100."""
-    return min(100, max(2, int(seconds / timer.timeit(2).mean)))
+    """How many passes fit into so many seconds by the best of three trials: at least 2, at most 100."""
+    # On a busy machine one trial may take ten times as long. Fewer passes are a disadvantage: the first of them is slow.
+    return min(100, max(2, int(seconds / min(timer.timeit(2).mean for _ in range(3)))))
 
 
 def _latencies(

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,12 @@ def test_every_network_has_its_turn_in_each_round(data, clock):
         assert times[name].tolist() == pytest.approx([cost] * 3)
     # As many passes as fit into 10 ms, at least 2 and at most 100; torch's timer adds two to warm up.
     assert clock.turns()[-9:] == [("quick", 100 + 2), ("medium", 5 + 2), ("slow", 2 + 2)] * 3
+
+
+def test_a_slow_moment_before_the_turns_does_not_change_how_many_passes_they_have():
+    seconds = iter([0.1, 0.001, 0.002])
+    timer = SimpleNamespace(timeit=lambda passes: SimpleNamespace(mean=next(seconds)))
+    assert evaluation._passes(timer, 0.01) == 10
 
 
 @pytest.mark.parametrize("favourite", [torch.channels_last, torch.contiguous_format])
