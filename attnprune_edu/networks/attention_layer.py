@@ -212,7 +212,7 @@ def watched_attention(model: nn.Module) -> Iterator[dict[str, Looked]]:
         handles.append(module.register_forward_hook(answer, with_kwargs=True))
 
     for name, module in model.named_modules():
-        if isinstance(module, Attention | nn.MultiheadAttention):
+        if isinstance(module, Attention) or is_torch_attention(module):
             watch(name, module)
     try:
         with without_fast_path():

@@ -90,7 +90,7 @@ def coupled_layers(
 
 
 def unprunable(model: nn.Module, example_inputs=None) -> dict[str, str]:
-    """Return {layer name: why its channels stay} for each convolution and Linear of ``model`` that cannot be pruned.
+    """Return {layer name: why its channels stay} for each layer of ``model`` with channels that cannot be pruned.
 
     ``example_inputs``: a small batch of what ``model`` takes, with which its forward pass is followed: a tensor, a tuple
     (handed over as several arguments) or a dictionary (as keyword arguments). None tries inputs that the first layer takes.

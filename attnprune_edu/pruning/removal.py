@@ -17,7 +17,9 @@ def remove(masked: nn.Module, example_inputs=None, *, check: bool = True) -> nn.
     A channel that is cut from one layer's outputs must be cut from the next layer's inputs as well, and from every layer
     that is tied to it by an addition or a depthwise convolution; it goes if it is silent in all of them (``couple`` makes
     sure of that) and stays otherwise. The channels of layers that ``unprunable`` names stay too. Masks on single weights go
-    along.
+    along. torch holds one number of units for all layers and directions of a recurrent module: where they keep different
+    numbers, some silent units stay, up to the largest of these. And its attention cannot hold fewer heads than fill its
+    embedding: where some go, ``ap.Attention`` takes its place, which is called alike.
 
     ``example_inputs``: a small batch of what ``masked`` takes, to follow its forward pass and to compare the two networks: a
     tensor, a tuple (handed over as several arguments) or a dictionary (as keyword arguments). None tries inputs that the

@@ -111,7 +111,7 @@ def repair(
                 _solve_units(layer, dense.get_submodule(name), before, now, ridge)
             else:
                 inputs = _inputs(repaired, name, chosen[name], batches)
-                _solve(layer, inputs, targets[name], means.get(name), ridge, rounds if name in before_relu else 1)
+                _solve(layer, means.get(name), inputs, targets[name], ridge, rounds if name in before_relu else 1)
     mended = copy_of(masked)
     mended.load_state_dict(repaired.state_dict(), strict=False)
     for name in taken_over:
@@ -133,9 +133,9 @@ def repair(
 @torch.no_grad()
 def _solve(
     layer: nn.Module,
+    mean: Tensor | None,
     x: Tensor,
     y: Tensor,
-    mean: Tensor | None,
     ridge: float,
     rounds: int,
     parts: tuple[str, str] = ("weight", "bias"),
@@ -199,7 +199,7 @@ def _solve_units(module: nn.RNNBase, dense: nn.RNNBase, before: Tensor, now: Ten
                 parts = f"weight_{kind}{suffix}", f"bias_{kind}{suffix}"
                 if not torch.equal(there, here):
                     target = F.linear(there, getattr(dense, parts[0]), getattr(dense, parts[1], None))
-                    _solve(module, here.flatten(0, -2), target.flatten(0, -2), None, ridge, 1, parts)
+                    _solve(module, None, here.flatten(0, -2), target.flatten(0, -2), ridge, 1, parts)
         before, now = states, one_by_one(module)[level](now)[0]
 
 
