@@ -134,9 +134,11 @@ from .report.uncertainty import (
     wilson as wilson,
 )
 from .report.verification import (
+    accept_threshold as accept_threshold,
     auc as auc,
     auc_interval as auc_interval,
     compare_pairs as compare_pairs,
     equal_error_rate as equal_error_rate,
+    error_rates as error_rates,
     roc_curve as roc_curve,
 )

@@ -15,6 +15,7 @@ from .plan import plot_plan
 from .search import plot_search_importance
 from .style import BLUE, GREY, KEPT, LINES, ORANGE, PRUNED, RUST, SKY, STONE, png, show
 from .tables import plot_confusion, plot_sensitivity
+from .verification import plot_roc, plot_similarities
 
 __all__ = [
     "BLUE",
@@ -45,8 +46,10 @@ __all__ = [
     "plot_plan",
     "plot_ranges",
     "plot_ratio",
+    "plot_roc",
     "plot_search_importance",
     "plot_sensitivity",
+    "plot_similarities",
     "plot_spread",
     "plot_threshold",
     "plot_weight_cut",

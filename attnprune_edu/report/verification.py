@@ -28,6 +28,11 @@ class Pairs(NamedTuple):
     same: Tensor
     people: Tensor
 
+    def among(self, people: Tensor) -> "Pairs":
+        """Those pairs of which both pictures show one of ``people``, numbers as in ``people`` (pairs, 2)."""
+        both = torch.isin(self.people, people).all(dim=1)
+        return Pairs(*(part[both] for part in self))
+
 
 @torch.no_grad()
 def compare_pairs(model: nn.Module, data: FaceData, pictures: Images | None = None) -> Pairs:
@@ -68,6 +73,28 @@ def roc_curve(similarity: Tensor, same: Tensor) -> pd.DataFrame:
     return pd.concat(
         [pd.DataFrame([{"threshold": np.inf, "false_accept_rate": 0.0, "true_accept_rate": 0.0}]), table], ignore_index=True
     )
+
+
+def error_rates(pairs: Pairs, threshold: float) -> tuple[float, float]:
+    """The false accept rate and the false reject rate (0–1) of ``pairs`` that are accepted from ``threshold`` on.
+
+    Errors as for ``roc_curve``.
+    """
+    _checked(pairs.same)
+    accepted = pairs.similarity >= threshold
+    return accepted[~pairs.same].double().mean().item(), (~accepted[pairs.same]).double().mean().item()
+
+
+def accept_threshold(pairs: Pairs, false_accept_rate: float = 0.01) -> float:
+    """The lowest threshold that accepts no larger share of the pairs of two people than ``false_accept_rate`` (0–1).
+
+    So it is the one with the highest true accept rate; infinity, which accepts none, where the most alike pairs show too
+    many strangers. On pairs of other people it may accept more. Raises ValueError outside 0–1, and as ``roc_curve`` does.
+    """
+    if not 0 <= false_accept_rate <= 1:
+        raise ValueError(f"false_accept_rate must lie between 0 and 1, got {false_accept_rate}")
+    curve = roc_curve(pairs.similarity, pairs.same)
+    return float(curve.threshold[curve.false_accept_rate <= false_accept_rate].iloc[-1])
 
 
 def auc(similarity: Tensor, same: Tensor) -> float:

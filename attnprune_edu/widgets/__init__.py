@@ -19,6 +19,7 @@ from .maps import map_explorer, map_picture
 from .picture_widget import SLIDER, WIDE, PictureWidget
 from .recovery import recovery_explorer, recovery_picture
 from .speedup import speedup_explorer, speedup_picture
+from .verification import verification_explorer, verification_picture
 
 __all__ = [
     "RULES",
@@ -47,6 +48,8 @@ __all__ = [
     "speedup_picture",
     "threshold_explorer",
     "threshold_picture",
+    "verification_explorer",
+    "verification_picture",
     "weight_explorer",
     "weight_picture",
 ]

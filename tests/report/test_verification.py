@@ -89,3 +89,39 @@ def test_bad_input_is_refused(faces):
         ap.auc(SIMILARITY, SAME.float())
     with pytest.raises(ValueError, match="repeats must be at least 100, got 10"):
         ap.auc_interval(random_pairs(4, 3), repeats=10)
+
+
+def hand_made() -> Pairs:
+    return Pairs(SIMILARITY, SAME, torch.tensor([[0, 0], [0, 1], [1, 1], [1, 2], [2, 2], [0, 2]]))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"), [(0.95, (0, 1)), (0.8, (1 / 3, 2 / 3)), (0.7, (2 / 3, 1 / 3)), (0.1, (1, 0))]
+)
+def test_a_pair_is_accepted_from_the_threshold_on(threshold, expected):
+    assert ap.error_rates(hand_made(), torch.tensor(threshold).item()) == pytest.approx(expected)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40), st.floats(0, 1))
+def test_the_accept_threshold_lets_in_as_many_as_the_strangers_allow(drawn, most):
+    similarity, same = (torch.tensor(values) for values in zip(*drawn, strict=True))
+    if not 0 < same.sum() < len(same):
+        return
+    pairs = Pairs(similarity.float(), same, torch.zeros(len(same), 2))
+    found = ap.accept_threshold(pairs, most)
+    false_accepts, false_rejects = ap.error_rates(pairs, found)
+    assert false_accepts <= most
+    for other in range(6):
+        others_false_accepts, others_false_rejects = ap.error_rates(pairs, other)
+        assert others_false_accepts > most or others_false_rejects >= false_rejects
+
+
+def test_pairs_among_some_people_show_nobody_else():
+    some = hand_made().among(torch.tensor([0, 2]))
+    assert some.people.tolist() == [[0, 0], [2, 2], [0, 2]] and some.same.tolist() == [True, True, False]
+    assert some.similarity.tolist() == SIMILARITY[[0, 4, 5]].tolist()
+
+
+def test_an_impossible_false_accept_rate_is_named():
+    with pytest.raises(ValueError, match="false_accept_rate must lie between 0 and 1"):
+        ap.accept_threshold(hand_made(), 1.5)
