@@ -30,7 +30,7 @@ class NameGRU(nn.Module):
         """Map tokens, int64 (N, length) with 0 for padding at the end, to class scores (N, num_classes)."""
         states, _ = self.gru(self.embedding(tokens))  # (N, length, hidden)
         last = (tokens != PADDING).sum(dim=1).clamp(min=1) - 1
-        return self.fc(states[torch.arange(len(tokens), device=tokens.device), last])
+        return self.fc(states.take_along_dim(last[:, None, None], dim=1).squeeze(1))
 
     @property
     def architecture(self) -> dict:
