@@ -290,6 +290,5 @@ def read_anew(module: nn.RNNBase) -> None:
 
     It keeps a list of its weights, which would hold on to the graph of an earlier pass, and cannot be copied then.
     """
-    vars(module).pop("_flat_weights", None)
     names = property(lambda self: [getattr(self, name) for name in self._flat_weights_names], lambda self, value: None)
     type(module)._flat_weights = names  # its class is its own, since it has a parametrisation
