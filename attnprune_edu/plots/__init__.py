@@ -8,6 +8,7 @@ from .costs import plot_accuracies, plot_costs, plot_factors, plot_layers
 from .curves import plot_differences, plot_history, plot_lines, plot_ranges, plot_spread
 from .cuts import plot_ratio, plot_threshold, plot_weight_cut
 from .gates import plot_gates
+from .heads import plot_heads
 from .images import plot_filters, plot_images, plot_pictures
 from .maps import plot_attention_maps
 from .network import plot_network
@@ -36,6 +37,7 @@ __all__ = [
     "plot_factors",
     "plot_filters",
     "plot_gates",
+    "plot_heads",
     "plot_history",
     "plot_images",
     "plot_importance",

@@ -14,6 +14,7 @@ from .cuts import (
 from .difference import difference_explorer, difference_picture
 from .errors import error_explorer, error_picture
 from .gates import gates_explorer, gates_picture
+from .heads import head_explorer, head_picture
 from .layers import layer_explorer, layer_picture
 from .maps import map_explorer, map_picture
 from .picture_widget import SLIDER, WIDE, PictureWidget
@@ -36,6 +37,8 @@ __all__ = [
     "error_picture",
     "gates_explorer",
     "gates_picture",
+    "head_explorer",
+    "head_picture",
     "layer_explorer",
     "layer_picture",
     "map_explorer",
