@@ -16,6 +16,7 @@ from .lesson_08 import images_for_half_a_point, paired_bootstrap, what_the_artic
 from .lesson_09 import activation_criterion, map_of_activations, score_of_a_channel
 from .lesson_10 import held_ramp, running_gate, steps_until_overtaken
 from .lesson_11 import bytes_of_single_weights, knapsack_by_hand
+from .lesson_12 import head_by_hand, params_of_a_head, rows_of_units
 from .verdict import Verdict
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "budget_by_hand",
     "bytes_of_single_weights",
     "cubic_schedule",
+    "head_by_hand",
     "held_ramp",
     "images_for_half_a_point",
     "keep_for_one_layer",
@@ -35,11 +37,13 @@ __all__ = [
     "overall_speedup",
     "paired_bootstrap",
     "parameters_of_a_filter",
+    "params_of_a_head",
     "params_of_cut_conv",
     "recall_of_each_class",
     "removable_neurons",
     "removal_by_hand",
     "repair_by_hand",
+    "rows_of_units",
     "running_gate",
     "safe_ratio",
     "score_by_hand",
