@@ -17,12 +17,14 @@ from .lesson_09 import activation_criterion, map_of_activations, score_of_a_chan
 from .lesson_10 import held_ramp, running_gate, steps_until_overtaken
 from .lesson_11 import bytes_of_single_weights, knapsack_by_hand
 from .lesson_12 import head_by_hand, params_of_a_head, rows_of_units
+from .lesson_13 import auc_by_comparison, true_accept_rate_by_hand, verification_threshold
 from .verdict import Verdict
 
 __all__ = [
     "Verdict",
     "activation_criterion",
     "attention_importance",
+    "auc_by_comparison",
     "budget_by_hand",
     "bytes_of_single_weights",
     "cubic_schedule",
@@ -53,8 +55,10 @@ __all__ = [
     "steps_until_overtaken",
     "theta_of_ratio",
     "training_loop",
+    "true_accept_rate_by_hand",
     "two_temperatures",
     "validation_split",
+    "verification_threshold",
     "weight_after_two_steps",
     "weights_left",
     "what_the_article_reports",
