@@ -125,10 +125,11 @@ def auc_interval(pairs: Pairs, *, repeats: int = 500, seed: int = 0) -> Interval
     Pairs share pictures and people, so that they are not independent, and a bootstrap over pairs would look too sure. Here
     whole people are drawn with replacement, each with all their pictures; pairs of a person's two copies are left out, for
     they are no strangers (Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, percentile interval).
-    Raises ValueError if ``repeats`` is below 100.
+    Draws without a pair of either kind do not count. Raises ValueError if ``repeats`` is below 100, and as ``roc_curve`` does.
     """
     if repeats < 100:
         raise ValueError(f"repeats must be at least 100, got {repeats}")
+    _checked(pairs.same)
     generator = torch.Generator().manual_seed(seed)
     people = pairs.people.unique()
     places = torch.searchsorted(people, pairs.people)  # (pairs, 2)
@@ -138,7 +139,7 @@ def auc_interval(pairs: Pairs, *, repeats: int = 500, seed: int = 0) -> Interval
         copies = drawn[places]
         # A person drawn n times brings the own pairs n times, and pairs with another, drawn m times, n · m times.
         weight = torch.where(pairs.same, copies[:, 0], copies[:, 0] * copies[:, 1])
-        if weight[~pairs.same].any():
+        if weight[pairs.same].any() and weight[~pairs.same].any():
             found.append(_weighted_auc(pairs.similarity, pairs.same, weight))
     low, high = np.quantile(found, [0.025, 0.975])
     return Interval(auc(pairs.similarity, pairs.same), float(low), float(high))

@@ -89,6 +89,15 @@ def test_bad_input_is_refused(faces):
         ap.auc(SIMILARITY, SAME.float())
     with pytest.raises(ValueError, match="repeats must be at least 100, got 10"):
         ap.auc_interval(random_pairs(4, 3), repeats=10)
+    with pytest.raises(ValueError, match=r"same must hold truth values.*1 of 1 True"):
+        ap.auc_interval(hand_made().among(torch.tensor([0])))
+
+
+def test_a_draw_without_the_only_person_shown_twice_does_not_count():
+    people = torch.tensor([[0, 0], [0, 1], [0, 2], [1, 2]])
+    pairs = Pairs(torch.tensor([0.5, 0.9, 0.1, 0.2]), torch.tensor([True, False, False, False]), people)
+    middle, low, high = ap.auc_interval(pairs, repeats=100)
+    assert 0 <= low <= middle <= high <= 1
 
 
 def hand_made() -> Pairs:
