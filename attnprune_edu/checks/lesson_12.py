@@ -120,9 +120,10 @@ def head_by_hand(function) -> Verdict:
     for embed_dim, num_heads, head_dim, head in [(6, 3, 2, 1), (5, 4, 3, 0)]:
         case = _Case(Attention(embed_dim, num_heads, head_dim), head)
         layers = [case.attention.get_submodule(name) for name in LAYERS]
-        before = [value.clone() for value in case.attention.parameters()]
+        before = {name: value.clone() for name, value in case.attention.state_dict().items()}
         parts = step_by_step(function, STEPS, *layers, num_heads, head)
-        if any(not value.equal(old) for value, old in zip(case.attention.parameters(), before, strict=True)):
+        after = case.attention.state_dict()
+        if after.keys() != before.keys() or any(not value.equal(before[name]) for name, value in after.items()):
             return wrong("your function changes the layers that it is given. Make new ones.")
         if verdict := first_problem(parts, STEPS, case):
             if num_heads == 3:

@@ -60,6 +60,12 @@ def changed(q_proj, *others):
     return remover()(q_proj, *others)
 
 
+def without_bias(q_proj, *others):
+    parts = remover()(q_proj, *others)
+    q_proj.bias = None
+    return parts
+
+
 def cut_in_place(q_proj, *others):
     """What the reader is given, cut by changing its parameters, so that the layers' own numbers are no longer true."""
     *parts, out = remover()(q_proj, *others)
@@ -167,6 +173,7 @@ CASES = [
     ),
     (checks.head_by_hand, small_out(lambda o, s: linear(o.weight[:, s], 0 * o.bias)), False, "its biases all stay"),
     (checks.head_by_hand, changed, False, "changes the layers that it is given"),
+    (checks.head_by_hand, without_bias, False, "changes the layers that it is given"),
     (checks.head_by_hand, lambda *given: remover()(*given)[1:], False, "should return 5 things"),
     (checks.head_by_hand, lambda q, *rest: q.nothing, False, "stops with AttributeError"),
     (checks.head_by_hand, [1, 2], False, "hand over the function itself"),
