@@ -125,7 +125,9 @@ def auc_interval(pairs: Pairs, *, repeats: int = 500, seed: int = 0) -> Interval
     Pairs share pictures and people, so that they are not independent, and a bootstrap over pairs would look too sure. Here
     whole people are drawn with replacement, each with all their pictures; pairs of a person's two copies are left out, for
     they are no strangers (Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, percentile interval).
-    Draws without a pair of either kind do not count. Raises ValueError if ``repeats`` is below 100, and as ``roc_curve`` does.
+    Draws without a pair of either kind do not count.
+
+    Raises ValueError if ``repeats`` is below 100, and as ``roc_curve`` does.
     """
     if repeats < 100:
         raise ValueError(f"repeats must be at least 100, got {repeats}")
