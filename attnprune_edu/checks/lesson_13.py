@@ -212,7 +212,7 @@ def _wrong_similarity(part, parts: dict, case: _Case) -> str | None:
     count = n * (n - 1) // 2
     if part.shape == (n * n,):
         return (
-            f"these are all {n * n} entries. Each two pictures once are {count}: leave out the diagonal and what is below it."
+            f"these are all {n * n} entries. Each two pictures once are {count}: leave out the diagonal and what lies below."
         )
     if part.shape == (count + n,):
         return "each picture is compared with itself, too: `offset=1` leaves out the diagonal."
