@@ -187,10 +187,9 @@ def _(layer: Units, name: str) -> list[Reader]:
 
 @note_sizes.register
 def _(layer: Units) -> None:
-    layer.module.input_size, layer.module.hidden_size = (
-        layer.module.weight_ih_l0.shape[1],
-        layer.module.weight_hh_l0.shape[1],
-    )
+    layer.module.input_size = layer.module.weight_ih_l0.shape[1]
+    if not layer.module.proj_size:  # with projections all units stay, and they read no units
+        layer.module.hidden_size = layer.module.weight_hh_l0.shape[1]
 
 
 @width.register(Attention)
@@ -270,6 +269,8 @@ def one_by_one(module: nn.RNNBase) -> list[nn.RNNBase]:
     options = {"bias": module.bias, "batch_first": module.batch_first, "bidirectional": module.bidirectional}
     if isinstance(module, nn.RNN):
         options["nonlinearity"] = module.nonlinearity
+    if module.proj_size:  # which none but an LSTM takes
+        options["proj_size"] = module.proj_size
     alone = []
     for level in range(module.num_layers):
         inputs = getattr(module, f"weight_ih_l{level}").shape[1]

@@ -244,6 +244,7 @@ class Trace(TorchDispatchMode):
         last, final = outputs
         data, last = (one.data if isinstance(one, PackedSequence) else one for one in (x, last))
         read, rows_of_state = None, []
+        mixed = [frozenset()] * module.proj_size  # of all units, which stay
         for names in levels.values():
             own = {layer: self._produced_by(layer, module.hidden_size) for layer in names}
             for layer, units in own.items():
@@ -251,8 +252,8 @@ class Trace(TorchDispatchMode):
                 if read is None:
                     read = self._reads(before, name, data, data.ndim - 1)[1]
                 self.flow.inputs.setdefault(before, read)
-                self.flow.inputs[itself] = units
-            read = [unit for layer in names for unit in own[layer]]
+                self.flow.inputs[itself] = mixed or units
+            read = [unit for units in own.values() for unit in (mixed or units)]
             rows_of_state += own.values()
         every = [layer for names in levels.values() for layer in names]
         if every not in self.flow.one_width:

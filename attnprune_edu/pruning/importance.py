@@ -223,7 +223,12 @@ def _activation_attention(
     sums: dict[str, Tensor] = {}
 
     def add_up(name, activations):  # (images, channels, …)
-        sums[name] = sums.get(name, 0) + activations.float().sum(dim=0)
+        total = activations.float().sum(dim=0)
+        total = total.reshape(len(total), -1)  # (channels, positions)
+        before = sums.get(name, total.new_zeros(len(total), 0))
+        # A batch of packed sequences may be shorter than another; behind its end nothing passes.
+        steps = max(total.shape[1], before.shape[1])
+        sums[name] = sum(F.pad(part, (0, steps - part.shape[1])) for part in (before, total))
 
     def behind_relu(name, channels, dim_of, *hooked):
         add_up(name, hooked[-1].relu().movedim(dim_of(hooked[-1]), 1)[:, channels])
@@ -233,10 +238,11 @@ def _activation_attention(
         add_up(name, handed_on.norm(dim=-1).movedim(-1, 1))
 
     def states(names, module, inputs, _):
-        x, found = padded(module, inputs[0]), []
+        x, found = inputs[0], []
         for layer in one_by_one(module):
             x = layer(x)[0]
-            found += x.movedim(0 if module.batch_first else 1, 0).movedim(-1, 1).abs().split(module.hidden_size, dim=1)
+            steps = padded(module, x).movedim(0 if module.batch_first else 1, 0)  # (images, length, units)
+            found += steps.movedim(-1, 1).abs().split(module.hidden_size, dim=1)
         for name, units in zip(names, found, strict=True):
             if name in live:
                 add_up(name, units)
@@ -248,7 +254,8 @@ def _activation_attention(
         elif isinstance(layer, Attention) and name in live:
             layer.out_proj.register_forward_pre_hook(functools.partial(heads, name, layer))
     for module, names in recurrent.items():
-        module.register_forward_hook(functools.partial(states, names))
+        if not live.keys().isdisjoint(names):
+            module.register_forward_hook(functools.partial(states, names))
     norms_behind = _norms_behind(model, plain, live)
     for name in live:
         if isinstance(layers[name], Layer):
@@ -260,8 +267,7 @@ def _activation_attention(
     calibration = data.sample(num_images, generator)
     for images in calibration.images.split(100):
         plain(network_inputs(plain, data, images))
-    # (channels, positions)
-    means = {name: total.reshape(len(total), -1) / len(calibration.labels) for name, total in sums.items()}
+    means = {name: total / len(calibration.labels) for name, total in sums.items()}
     return {name: (means[name] ** power).mean(dim=1)[stays.to(means[name].device)] for name, stays in live.items()}
 
 

@@ -189,12 +189,12 @@ def _solve_units(module: nn.RNNBase, dense: nn.RNNBase, before: Tensor, now: Ten
     """
     for level, layer in enumerate(one_by_one(dense)):
         states = layer(before)[0]
-        for number, each in enumerate(states.split(dense.hidden_size, dim=-1)):
+        for number, each in enumerate(states.split(dense.proj_size or dense.hidden_size, dim=-1)):
             suffix = f"_l{level}" + "_reverse" * number
             if not layer.batch_first:
                 each = each.transpose(0, 1)
             came_back = F.pad(each[:, 1:], (0, 0, 0, 1)) if number else F.pad(each[:, :-1], (0, 0, 1, 0))
-            live = live_channels(module)[suffix[1:]]
+            live = True if dense.proj_size else live_channels(module)[suffix[1:]]  # with projections all units stay
             for kind, there, here in (("ih", before, now), ("hh", came_back, came_back * live)):
                 parts = f"weight_{kind}{suffix}", f"bias_{kind}{suffix}"
                 if not torch.equal(there, here):

@@ -256,6 +256,59 @@ def test_activation_attention_is_the_size_of_the_states(options, letters):
     assert torch.allclose(found, (states.abs().mean(0) ** 3).mean(0), rtol=1e-4)
 
 
+def test_activation_attention_of_packed_sequences_knows_batches_of_several_lengths(letters):
+    """Each batch is as long as its longest sequence, and only one of them has a long one."""
+    short = letters.train.images[:150].clone()
+    short[1:, 4:], short[0] = 0, 1
+    part = ap.Images(short, letters.train.labels[:150])
+    data = TokenData("packed", letters.class_names, part, part, part, symbols=letters.symbols)
+
+    class Packing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.rnn, self.fc = nn.Embedding(8, FEATURES), nn.GRU(FEATURES, HIDDEN), nn.Linear(HIDDEN, 3)
+
+        def packed(self, tokens):
+            lengths = (tokens != 0).sum(1)
+            return pack_padded_sequence(self.embedding(tokens).transpose(0, 1), lengths, enforce_sorted=False)
+
+        def forward(self, tokens):
+            return self.fc(self.rnn(self.packed(tokens))[1][0])
+
+    torch.manual_seed(0)
+    model = Packing().eval()
+    found = ap.importance(model, "activation_attention", data=data, num_images=150)["rnn.l0"]
+    with torch.no_grad():
+        states = pad_packed_sequence(model.rnn(model.packed(part.images))[0])[0]  # (steps, sequences, units)
+    assert torch.allclose(found, (states.abs().mean(1) ** 2).mean(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "activation_attention", "l1_readers"])
+def test_layers_around_units_with_projections_are_scored_and_repaired(criterion, letters):
+    class Projecting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.before, self.next = nn.Embedding(8, 6), nn.Linear(6, 8), nn.Linear(8, 8)
+            self.rnn = nn.LSTM(8, 5, 2, batch_first=True, bidirectional=True, proj_size=3)
+            self.behind, self.fc = nn.Linear(6, 8), nn.Linear(8, 3)
+
+        def forward(self, tokens):
+            states = self.rnn(self.next(self.before(self.embedding(tokens)).relu()))[0]
+            return self.fc(self.behind(states).relu().mean(1))
+
+    torch.manual_seed(0)
+    model, x = Projecting().eval(), letters.test.images
+    data = TokenData(
+        "own", letters.class_names, *[ap.Images(x, model(x).argmax(1))] * 3, symbols=letters.symbols
+    )  # what the dense network says is right, so that a repair is never refused
+    scores = ap.importance(model, criterion, data=data, num_images=60)
+    assert scores.keys() == {"before", "next", "behind"}
+    masked = ap.mask(model, ap.keep_by_ratio(scores, 0.5), example_inputs=letters.example_inputs)
+    repaired = ap.repair(masked, data)
+    assert (repaired(x) - model(x)).norm() < (masked(x) - model(x)).norm()
+    assert disagreement(ap.remove(repaired, letters.example_inputs), repaired, x) <= 1e-5
+
+
 @pytest.mark.parametrize("criterion", ["random", "taylor", "activation_attention", "attention"])
 def test_the_whole_story_of_a_recurrent_network(criterion, trained, letters, tmp_path):
     x = letters.example_inputs
