@@ -43,9 +43,9 @@ def knapsack(
     exact, and takes longer. Raises ValueError if no combination fits, or if too many decisions depend on each other at once.
     """
     names = _order(losses, terms)
-    waiting = [(set(term.names), term) for term in terms]
+    waiting = [(set(term.names), term) for term in terms if term.names]
     chosen = np.zeros((1, len(names)))  # (partial answers, names), 0 for what is not decided yet
-    loss, cost = np.zeros(1), np.zeros(1)
+    loss, cost = np.zeros(1), np.array([total_cost([term for term in terms if not term.names], {})])
     open_ones: list[int] = []
     step = budget / resolution if resolution else 0.0
     for place, name in enumerate(names):
@@ -72,7 +72,7 @@ def knapsack(
         open_ones = [names.index(one) for one in names[: place + 1] if any(one in needed for needed, _ in waiting)]
         stays = _unbeaten(chosen[:, open_ones], cost, loss, step)
         chosen, loss, cost = chosen[stays], loss[stays], cost[stays]
-    if not len(loss):
+    if not (cost <= budget).any():
         cheapest = total_cost(terms, {name: min(options) for name, options in losses.items()})
         raise ValueError(f"budget must be at least {cheapest:,.6g}, the cost of the smallest options, got {budget:,.6g}")
     best = np.lexsort((cost, loss))[0]

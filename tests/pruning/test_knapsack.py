@@ -70,6 +70,8 @@ def test_a_budget_below_the_smallest_options_is_refused(method):
     least = min(cost for _, cost in every_answer(losses, terms))
     with pytest.raises(ValueError, match="budget must be at least"):
         method(losses, terms, 0.99 * least)
+    with pytest.raises(ValueError, match="budget must be at least 5"):
+        method({}, [Term((), lambda: 5)], 4)  # nothing to choose, and what is there costs too much
 
 
 def test_choices_that_all_depend_on_each_other_are_refused_before_memory_runs_out(monkeypatch):
