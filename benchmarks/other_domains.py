@@ -113,6 +113,7 @@ def quality(model: nn.Module, data: ap.ImageData, prefix: str = "") -> dict[str,
 
 
 def costs(model: nn.Module, dense: nn.Module, data: ap.ImageData) -> dict[str, float]:
+    """What one input costs, and a batch in milliseconds, also divided by the time of ``dense`` in the same turn."""
     turns = processor_ms({"dense": dense, "pruned": model}, data)
     return {
         "params": ap.count_params(model),
@@ -168,6 +169,12 @@ def measure_missing(pruning: Pruning, ratio: float, data: ap.ImageData, seed: in
             print(cell | {"criterion": criterion}, flush=True)
 
 
+def cells_of(table: pd.DataFrame, pruning: Pruning, ratio: float) -> pd.DataFrame:
+    """The rows of one pruning, and of the dense networks it began with."""
+    rows = table[table.network == pruning.network]
+    return rows[((rows.channels == pruning.channels) & (rows.pruning_ratio == ratio)) | rows.criterion.isin(DENSE)]
+
+
 def text(rows: pd.DataFrame, metric: str) -> str:
     """In percent: the means right after the cut, repaired and fine-tuned, and the lowest and highest of the last."""
     stages = [rows[prefix + metric] for prefix in ("pruned_", "repaired_", "")]
@@ -175,41 +182,57 @@ def text(rows: pd.DataFrame, metric: str) -> str:
     return f"{means} ({100 * rows[metric].min():.1f}–{100 * rows[metric].max():.1f})"
 
 
+def head(*titles: str) -> str:
+    return "\n| " + " | ".join(titles) + " |\n| --- |" + " --- |" * (len(titles) - 1)
+
+
 def report(table: pd.DataFrame) -> None:
-    shapes = ["network", "channels", "pruning_ratio"]
-    dense, heads = table.channels == "none", table.channels == "heads"
-    for criteria, rows in {DENSE: table[dense], CRITERIA: table[~dense & ~heads], FOR_HEADS: table[heads]}.items():
+    prunings = [one for one in PRUNINGS if one.network in set(table.network)]
+    for criteria in (CRITERIA, FOR_HEADS):
+        chosen = [one for one in prunings if one.criteria == criteria]
+        shown = [(one, ratio, cells_of(table, one, ratio)) for one in chosen for ratio in one.ratios]
         for metric in ("accuracy", "macro_recall", "sensitivity", "specificity"):
-            if rows[metric].notna().any():
-                print(f"\n| {metric}, % | " + " | ".join(criteria) + " |\n| --- |" + " --- |" * len(criteria))
-            for (network, channels, ratio), cells in rows.dropna(subset=metric).groupby(shapes, sort=False):
-                texts = [text(cells[cells.criterion == criterion], metric) for criterion in criteria]
-                print(f"| `{network}`, {ratio:.0%} of the {channels} | " + " | ".join(texts) + " |")
-    print("\n| | parameters | MACs | ms | time ÷ dense |\n| --- |" + " --- |" * 4)
-    for (network, channels, ratio), cells in table.groupby(shapes, sort=False):
-        ratios = cells.groupby("seed").time_ratio.first()
-        times = f"{cells.ms.median():.2g} | {ratios.median():.2f} ({ratios.min():.2f}–{ratios.max():.2f})"
-        shown = f"`{network}`, {ratio:.0%} of the {channels} | {cells.params.iloc[0]:,} | {cells.macs.iloc[0]:,}"
-        print(f"| {shown} | {times} |")
+            found = [entry for entry in shown if entry[2][metric].notna().any()]
+            if found:
+                print(head(f"{metric}, %", *DENSE, *criteria))
+            for pruning, ratio, cells in found:
+                texts = [text(cells[cells.criterion == name], metric) for name in (*DENSE, *criteria)]
+                print(f"| `{pruning.network}`, {ratio:.0%} of the {pruning.channels} | " + " | ".join(texts) + " |")
+    print(head("", "parameters", "MACs", "dense, ms", "time ÷ dense"))
+    for pruning in prunings:
+        for ratio in pruning.ratios:
+            cells = cells_of(table, pruning, ratio)
+            dense, small = cells[cells.criterion == "dense"], cells[cells.channels == pruning.channels]
+            costs = [f"{dense[name].iloc[0]:,} → {small[name].iloc[0]:,}" for name in ("params", "macs")]
+            ratios = small.groupby("seed").time_ratio.median()
+            times = [f"{dense.ms.median():.2g}", f"{ratios.median():.2f} ({ratios.min():.2f}–{ratios.max():.2f})"]
+            print(f"| `{pruning.network}`, {ratio:.0%} of the {pruning.channels} | " + " | ".join([*costs, *times]) + " |")
 
 
 def picture(table: pd.DataFrame) -> Figure:
+    """A panel for each pruning, at its highest ratio: what is left at each stage."""
+    prunings = [one for one in PRUNINGS if one.network in set(table.network)]
     figure = Figure(figsize=(15, 7.6), layout="constrained")
-    places = list(STAGES)
-    for pruning, axis in zip(PRUNINGS, figure.subplots(2, 3).flat, strict=True):
+    stages, columns = list(STAGES), list(STAGES.values())
+    for pruning, axis in zip(prunings, figure.subplots(2, 3).flat, strict=False):
         ratio = pruning.ratios[-1]
-        rows = table[(table.network == pruning.network) & (table.channels == pruning.channels)]
-        rows = rows[rows.pruning_ratio == ratio].melt("criterion", list(STAGES.values()), "stage", "share")
-        rows = rows.assign(
-            stage=rows.stage.map(list(STAGES.values()).index), criterion=pd.Categorical(rows.criterion, pruning.criteria)
-        )
-        dense = table[(table.network == pruning.network) & (table.criterion == "dense")].accuracy.mean()
-        labels = {"x_label": "", "y_label": "test accuracy"}
+        cells = cells_of(table, pruning, ratio)
+        rows = cells[cells.channels == pruning.channels].melt("criterion", columns, "stage", "share")
+        rows["stage"] = rows.stage.map(columns.index)
+        rows["criterion"] = pd.Categorical(rows.criterion, pruning.criteria)
         ap.plots.plot_spread(
-            rows, "stage", "share", "criterion", **labels, percent="y", reference=("dense", dense), axis=axis
+            rows,
+            "stage",
+            "share",
+            "criterion",
+            x_label="",
+            y_label="test accuracy",
+            percent="y",
+            reference=("dense", cells[cells.criterion == "dense"].accuracy.mean()),
+            axis=axis,
         )
-        axis.set_xticks(range(len(places)), places)
-        axis.set_title(f"{pruning.network}: {ratio:.0%} of the {pruning.channels} gone")
+        axis.set_xticks(range(len(stages)), stages)
+        axis.set_title(f"{pruning.network}, {ratio:.0%} of the {pruning.channels} gone")
     return figure
 
 

@@ -91,3 +91,34 @@ def test_the_table_of_devices_in_the_readme_is_that_of_the_benchmark():
     widths = ap.load_results("devices-widths")
     for kind, rows in widths[widths.width.isin([17, 20, 23, 24, 25, 28, 31, 32])].groupby("type"):
         assert f"| {kind}, ms | " + " | ".join(f"{ms:.1f}" for ms in rows.sort_values("width").ms) + " |" in page
+
+
+def test_other_domains_has_every_criterion_for_each_dense_network():
+    table = ap.load_results("other-domains")
+    shapes = ["network", "channels", "pruning_ratio"]
+    assert not table.duplicated([*shapes, "criterion", "seed"]).any()
+    criteria = {
+        **{(network, "none", 0.0): 2 for network in table.network.unique()},
+        ("name-gru", "units", 0.5): 5,
+        **{("name-transformer", "heads", ratio): 4 for ratio in (0.25, 0.5, 0.75)},
+        **{("name-transformer", "neurons", ratio): 5 for ratio in (0.5, 0.9)},
+        ("digit-cnn", "filters", 0.5): 5,
+        **{(network, "filters and neurons", 0.5): 5 for network in ("article-net", "face-net")},
+    }
+    found = table.groupby([*shapes, "seed"]).criterion.nunique()
+    assert set(found.index.droplevel("seed")) == criteria.keys()
+    for shape, count in criteria.items():
+        assert found[shape].to_dict() == dict.fromkeys(range(len(found[shape])), count)
+    # All that is compared has the same shape, and so the same costs, which are below those of the dense network.
+    assert (table.groupby(shapes)[["params", "macs"]].nunique() == 1).all(axis=None)
+    pruned, dense = table[table.channels != "none"], table[table.criterion == "dense"].groupby("network")
+    for cost in ("params", "macs"):
+        assert (pruned[cost] < pruned.network.map(dense[cost].first())).all()
+    stages = [prefix + metric for prefix in ("pruned_", "repaired_", "") for metric in ("accuracy", "macro_recall")]
+    assert pruned[stages].stack().between(0, 1).all() and table[stages[-2:]].stack().between(0, 1).all()
+    # Where there are two classes, the recall of either is told as well.
+    xrays = table.network == "article-net"
+    assert (table[["sensitivity", "specificity"]].notna().all(axis=1) == xrays).all()
+    assert table.macro_recall[xrays].tolist() == pytest.approx(
+        table[["sensitivity", "specificity"]].mean(axis=1)[xrays].tolist()
+    )
