@@ -30,7 +30,8 @@ class NameGRU(nn.Module):
         """Map tokens, int64 (N, length) with 0 for padding at the end, to class scores (N, num_classes)."""
         states, _ = self.gru(self.embedding(tokens))  # (N, length, hidden)
         last = (tokens != PADDING).sum(dim=1).clamp(min=1) - 1
-        return self.fc(states.take_along_dim(last[:, None, None], dim=1).squeeze(1))
+        # Other ways to pick them are exported to ONNX for a fixed number of sequences.
+        return self.fc(states.gather(1, last[:, None, None].expand(-1, 1, states.shape[2])).squeeze(1))
 
     @property
     def architecture(self) -> dict:

@@ -47,6 +47,14 @@ def test_padding_changes_nothing_and_every_token_counts(build):
     assert torch.isfinite(model(torch.zeros_like(TOKENS))).all(), "nothing but padding"
 
 
+def test_an_exported_recurrent_network_takes_any_number_of_sequences():
+    model = gru().eval()
+    shapes = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(model, (TOKENS[:2],), dynamic_shapes=shapes, strict=False).module()
+    for count in (2, 3):
+        assert torch.allclose(exported(TOKENS[:count]), model(TOKENS[:count]), atol=1e-6)
+
+
 @two_networks
 def test_a_network_of_any_widths_is_rebuilt_and_stored(build, tmp_path):
     model = build().eval()
