@@ -166,6 +166,8 @@ def _latency_terms(counted: _Counted, data: ImageData, batch_size: int) -> list[
         after_each.append(after)
     seen, known, terms = _seen(plain, pixels), {}, []
     for name, layer in counted.layers.items():
+        if name not in seen:  # torch's attention reads the weights of its layers without calling them
+            continue
         own, entries = counted.group_of.get(name), counted.counts(counted.flow.inputs[name])
         inputs = [1] if is_depthwise(layer) else _grid(entries.total(), entries.keys() != {None})
         outputs = stairs(width(layer)) if own else [width(layer)]

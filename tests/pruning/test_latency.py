@@ -7,7 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+import attnprune_edu as ap
+from attnprune_edu.data.tokens import TokenData
 from attnprune_edu.pruning import latency
+from attnprune_edu.pruning.costs import cost_terms, dense_choice
+from attnprune_edu.pruning.knapsack import total_cost
 
 CASES = {
     "convolution": (nn.Conv2d(8, 12, 3), (5, 8, 9, 9), (4, 10), (4 * 9 + 1) * 10 + 5 * 4 * 81),
@@ -86,3 +90,13 @@ def test_widths_stand_before_on_and_behind_each_stair():
 def test_on_one_thread_the_processors_clock_counts(threads, clock, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert latency.clock(torch.device("cpu")) is clock and latency.clock(torch.device("cuda")) is latency.timer
+
+
+def test_milliseconds_of_a_network_with_torchs_attention_are_planned():
+    tokens = torch.randint(1, 5, (4, 3))
+    parts = [ap.Images(tokens, torch.tensor([0, 1, 0, 1]))] * 3
+    data = TokenData("tokens", ("a", "b"), *parts, symbols=tuple(" abcd"))
+    encoder = nn.TransformerEncoderLayer(4, 2, 3, batch_first=True)
+    model = nn.Sequential(nn.Embedding(5, 4), encoder, nn.Flatten(), nn.Linear(12, 2)).eval()
+    terms, chosen = cost_terms(model, data, "latency", [], batch_size=2), dense_choice(model, data, [])
+    assert chosen.keys() == {"1.linear1"} and total_cost(terms, chosen) > 0
