@@ -11,7 +11,7 @@ from conftest import ROOT
 from jupytext.config import load_jupytext_config
 from PIL import Image
 
-LESSONS = sorted((ROOT / "lessons").glob("*.md"))
+LESSONS = sorted((ROOT / "lessons").glob("[0-9]*.md"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Of the outputs that are stored; in all other lessons it is CIFAR-10.
 REAL_DATA = {"12_other_networks": "names", "13_faces": "olivetti"}

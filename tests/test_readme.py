@@ -57,7 +57,7 @@ def headings(text):
     return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)", text, re.M)}
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "lessons/questions.md"])
 def test_what_a_page_links_to_exists(page):
     path = ROOT / page
     links = [link for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")) if not link.startswith("http")]
