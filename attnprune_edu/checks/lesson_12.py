@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..networks.attention_layer import Attention
 from .steps import first_problem, no_tensor, step_by_step
-from .verdict import Verdict, a_kind, exercise, number_of, result_of, right, wrong
+from .verdict import Answered, Verdict, a_kind, exercise, number_of, result_of, right, wrong
 
 
 @exercise
@@ -27,11 +27,25 @@ def params_of_a_head(answer, *, embed_dim: int = 64, head_dim: int = 16) -> Verd
         rows: "so many belong to the head in one of the four layers. Count the rows of three and the columns of one.",
         columns: "so many belong to the head in one of the four layers. Count rows with their biases in three.",
         head_dim * 4: "you count rows and columns. Each of them holds a number for each of the numbers of a letter.",
-        3 * head_dim**2 + columns: "each row reads all numbers of a letter, not those of one head.",
         4 * embed_dim * (embed_dim + 1): "that is the whole layer. How much of it belongs to one head?",
+        3
+        * embed_dim
+        * (embed_dim + 1): "these are the whole q_proj, k_proj and v_proj. How many of their rows make one head?",
+        3 * rows
+        + head_dim**2: "a column of out_proj has a weight for each number that comes out, not only for those of a head.",
+        4 * columns + 3 * embed_dim: "a head takes as many biases of q_proj, k_proj and v_proj as it takes rows.",
+        2 * (3 * rows + columns): "so many go with two heads.",
+        4 * embed_dim * (embed_dim + 1) - 3 * rows - columns: "that is what is left. How many parameters go?",
     }
+    own = 3 * head_dim * (head_dim + 1)  # as if the rows read the numbers of their head alone
+    for value in (own, own + head_dim**2, own + columns, 3 * head_dim**2 + columns):
+        slips[value] = "each row of q_proj, k_proj and v_proj reads all numbers of a letter, not those of one head."
+    for bias in (0, embed_dim):
+        slips[3 * rows + embed_dim**2 + bias] = "that takes the whole out_proj. Only the columns that read the head go."
     if answer == 3 * rows + columns:
-        return right("the queries, keys, values and what reads them are four equal parts, but for the biases.")
+        return right(
+            "the rows of q_proj, k_proj and v_proj and the columns of out_proj are four equal parts, but for the biases."
+        )
     if answer in slips:
         return wrong(slips[answer])
     return wrong("three layers lose rows, with a bias for each row; out_proj loses columns. Add up the four.")
@@ -55,6 +69,8 @@ def _amiss_with_rows(found: Tensor, keep: Tensor) -> str | None:
         if found.equal(keep.repeat(3)):
             return "these are True and False for each row. Return the numbers of the rows: `.nonzero().flatten()`."
         return "return the numbers of the rows, not True and False."
+    if found.is_floating_point() or found.is_complex():
+        return f"these are numbers of the type {found.dtype}, and an index must be whole: int64."
     if found.shape == (len(wanted), 1):
         return "the shape is (rows, 1). `.flatten()` makes a plain list of numbers."
     if found.shape == (3, len(units)):
@@ -80,6 +96,8 @@ def _amiss_with_rows(found: Tensor, keep: Tensor) -> str | None:
             torch.cat([units + part * size for part in range(2)]),
             "these are two matrices. A GRU has two gates and a proposal.",
         ),
+        (torch.cat([units + part * 64 for part in range(3)]), "H is not always 64: it is len(keep)."),
+        (units + 3 * size, "put three parts behind each other, `torch.cat`; adding them gives one."),
         (units.repeat(3), "these are the same rows three times. The second matrix starts H rows further down."),
         (torch.cat([units + part * (size - 1) for part in range(3)]), "you add too little: a matrix has len(keep) rows."),
         (torch.cat([units + part * size for part in (1, 2, 3)]), "the first matrix starts at row 0."),
@@ -87,7 +105,7 @@ def _amiss_with_rows(found: Tensor, keep: Tensor) -> str | None:
     if found.equal(wanted):
         return None
     for value, message in slips:
-        if found.equal(value):
+        if found.sort().values.equal(value.sort().values):
             return message
     if found.sort().values.equal(wanted):
         return f"the rows are right and their order is not. In ascending order, {here} they are {wanted.tolist()}."
@@ -121,7 +139,13 @@ def head_by_hand(function) -> Verdict:
         case = _Case(Attention(embed_dim, num_heads, head_dim), head)
         layers = [case.attention.get_submodule(name) for name in LAYERS]
         before = {name: value.clone() for name, value in case.attention.state_dict().items()}
-        parts = step_by_step(function, STEPS, *layers, num_heads, head)
+        try:
+            parts = step_by_step(function, STEPS, *layers, num_heads, head)
+        except Answered as end:
+            advice = [text for sign, text in ADVICE.items() if sign in end.verdict.message]
+            if end.verdict.solved is None or not advice:
+                raise
+            return wrong(f"{end.verdict.message}. {advice[0]}")
         after = case.attention.state_dict()
         if after.keys() != before.keys() or any(not value.equal(before[name]) for name, value in after.items()):
             return wrong("your function changes the layers that it is given. Make new ones.")
@@ -155,7 +179,14 @@ def _wrong_stays(part, parts: dict, case: _Case) -> str | None:
     for value, message in slips:
         if part.equal(value):
             return message
-    return None if part.equal(wanted) else f"for head {case.head} it should be {wanted.int().tolist()}, with 1 for True."
+    return (
+        None
+        if part.equal(wanted)
+        else (
+            f"for head {case.head} it should be {wanted.int().tolist()}, with 1 for True. "
+            "A head is `q_proj.out_features // num_heads` rows wide."
+        )
+    )
 
 
 def _wrong_rows(name: str, part, parts: dict, case: _Case) -> str | None:
@@ -193,6 +224,8 @@ def _wrong_columns(part, parts: dict, case: _Case) -> str | None:
     weight, columns = part.weight, layer.weight[:, stays]
     if weight.shape == layer.weight.shape:
         return "it is as large as out_proj. The columns that read the head go: `weight[:, stays]`."
+    if len(layer.weight) == len(stays) and weight.equal(layer.weight[stays]):
+        return "you cut rows. out_proj loses the columns that read the head, `weight[:, stays]`, and keeps its bias."
     if weight.shape == columns.T.shape and weight.shape != columns.shape:
         return "rows and columns are swapped: `nn.Linear(columns, rows)`, with the weight (rows, columns)."
     if weight.shape != columns.shape:
@@ -229,6 +262,12 @@ def _wrong_bias(part: nn.Linear, wanted: Tensor, message: str) -> str | None:
     return None if part.bias.shape == wanted.shape and part.bias.equal(wanted) else f"the weights are right. But {message}"
 
 
+ADVICE = {  # {part of an error of Python's or torch's: what usually is behind it}
+    "shape of the mask": "A mask needs an entry for each row: `.repeat_interleave(q_proj.out_features // num_heads)`.",
+    "must match the size": "Is the new layer made as `nn.Linear(columns, rows)`? Its weight is (rows, columns).",
+    "leaf Variable": "Copy under `torch.no_grad()`: `layer.weight.copy_(…)`.",
+    "cannot assign": "Copy under `torch.no_grad()`: `layer.weight.copy_(…)`.",
+}
 LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj")
 STEPS = {
     "stays": _wrong_stays,
