@@ -5,10 +5,10 @@ from torch import nn
 
 from ..data.images import ImageData, cache_folder
 from ..data.tokens import TokenData
+from ..networks.macs import count_macs
 from ..networks.sequence import NameGRU, NameTransformer
 from ..networks.training import train
 from ..report.checkpoints import SHIPPED, load_model, save_model, shipped_file
-from ..report.macs import count_macs
 from .fingerprint import fingerprint
 
 MOST_EPOCHS = 20

@@ -4,7 +4,8 @@ Three steps. Curves say what each part is worth: how much the loss rises when th
 for most of what a plain cut costs comes back without training. A knapsack chooses the widths whose losses add up to the
 least within the budget. What its coarse grid leaves over is filled up channel by channel.
 
-The one assumption is that the losses of several parts add up. Costs are exact: they are those of the network that results.
+The one assumption is that the losses of several parts add up. Costs are exact: they are those of the network that results,
+or more where a recurrent layer or attention has fewer channels to read (``cost_terms``).
 """
 
 import itertools
@@ -98,7 +99,8 @@ def allocate(
 
     ``cost``: ``"macs"``, ``"params"``, or ``"latency"``, milliseconds for a batch of ``batch_size`` images by tables of
     measured layers (``cost_terms``). The network that comes out is measured in turns with ``model``; if it takes longer than
-    ``budget``, it is planned once more with a budget that is smaller in the same proportion.
+    ``budget``, it is planned once more with a budget that is smaller in the same proportion. Recurrent layers and attention
+    stay as they are, and count with what they cost in ``model``.
 
     ``levels``: ``"filters"``, channels of convolutions and neurons; ``"layers"``, whole residual blocks, where the network
     has some (``removable_blocks``); ``"weights"``, with ``cost="params"`` alone, for single zeros save no MACs and no time:

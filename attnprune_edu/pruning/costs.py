@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from ..data.images import ImageData
 from ..networks.inference import call, evaluating, network_inputs
 from ..networks.kinds import is_depthwise, plain_layers, width
+from ..networks.macs import count_macs
 from ..networks.models import copy_of
 from .cutting import cut
 from .groups import Groups, groups_of
@@ -28,10 +29,14 @@ def cost_terms(model: nn.Module, data: ImageData, cost: str, blocks: list[str], 
     """What ``model`` costs, as terms of its widths and of which ``blocks`` it has.
 
     A term's names are those of groups of coupled layers, each called by its first layer and worth its number of channels,
-    and of blocks, worth 1 if the block is there and 0 if it is not. ``cost``: ``"macs"`` of convolutions and Linear layers
-    for one image, ``"params"``, or ``"latency"``: milliseconds for a batch of ``batch_size`` images on this machine. Each
+    and of blocks, worth 1 if the block is there and 0 if it is not. ``cost``: ``"macs"`` for one image as ``count_macs``
+    counts them, ``"params"``, or ``"latency"``: milliseconds for a batch of ``batch_size`` images on this machine. Each
     layer has a table of them for a grid of widths with straight lines in between, in units of what it takes in the network;
     what is done until the next layer (normalisation, addition, pooling) is timed in networks with fewer channels.
+
+    What belongs to no convolution or Linear that is called, such as a recurrent layer or attention, has a term without
+    names: what it costs in ``model``. Where it reads channels that go, or lies in a block that goes, the terms add up to
+    more than the network that results costs, never to less.
 
     Raises ValueError for an unknown ``cost`` or a ``batch_size`` below 1.
     """
@@ -45,10 +50,12 @@ def cost_terms(model: nn.Module, data: ImageData, cost: str, blocks: list[str], 
         return _latency_terms(counted, data, batch_size)
     if cost == "params":
         return _parameter_terms(counted)
-    outputs = _seen(plain, network_inputs(plain, data, data.validation.images[:1]))
-    return [
-        counted.term(name, functools.partial(_products, counted.weights_of(name) * outputs[name][1])) for name in outputs
+    pixels = network_inputs(plain, data, data.validation.images[:1])
+    terms = [
+        counted.term(name, functools.partial(_products, counted.weights_of(name) * positions))
+        for name, (_, positions) in _seen(plain, pixels).items()
     ]
+    return _completed(counted, terms, count_macs(plain, example_inputs=pixels))
 
 
 def dense_choice(model: nn.Module, data: ImageData, blocks: list[str]) -> dict[str, int]:
@@ -132,9 +139,13 @@ def _parameter_terms(counted: _Counted) -> list[Term]:
             each = vectors * count / (width(counted.plain.get_submodule(group)) if group else 1)
             names = (*([group] if group else []), *counted.around(name))
             terms.append(Term(names, lambda *values, each=each: functools.reduce(np.multiply, values, each)))
+    return _completed(counted, terms, sum(parameter.numel() for parameter in counted.plain.parameters()))
+
+
+def _completed(counted: _Counted, terms: list[Term], whole: int) -> list[Term]:
+    """``terms``, and one for what they leave of the cost of the ``whole`` dense network."""
     dense = {group: width(counted.plain.get_submodule(group)) for group in counted.group_of.values()}
-    known = total_cost(terms, dense | dict.fromkeys(counted.blocks, 1))
-    others = sum(parameter.numel() for parameter in counted.plain.parameters()) - known
+    others = whole - total_cost(terms, dense | dict.fromkeys(counted.blocks, 1))
     return [*terms, Term((), lambda: others)]
 
 

@@ -10,9 +10,9 @@ from torch.utils.benchmark import Timer
 
 from ..data.images import ImageData
 from ..networks.inference import evaluating, fast_layout, inputs_for, network_inputs, predict_classes
+from ..networks.macs import count_macs
 from ..pruning.silence import unmask
 from .checkpoints import stored_bytes
-from .macs import count_macs
 from .memory import peak_memory
 from .onnx_export import OnnxNetwork, onnx_bytes
 from .uncertainty import wilson

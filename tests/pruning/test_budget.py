@@ -9,6 +9,7 @@ from test_blocks import resnet
 from torch import nn
 
 import attnprune_edu as ap
+from attnprune_edu.data.tokens import TokenData
 from attnprune_edu.networks.kinds import layers_with_channels, width
 from attnprune_edu.pruning import budget, costs
 from attnprune_edu.pruning.budget import Plan, loss_on_validation
@@ -62,6 +63,40 @@ def test_terms_add_up_to_the_cost_of_the_network_that_results(network, cost, une
         keep |= {layer: torch.arange(len(model.get_submodule(layer).weight)) < chosen[group[0]] for layer in group}
     small = ap.remove_blocks(ap.remove(ap.mask(model, keep), uneven_data.example_inputs), gone)
     assert total_cost(terms, chosen | dict.fromkeys(gone, 0)) == COUNTED[cost](small, uneven_data)
+
+
+class Recurrent(nn.Module):
+    """A GRU reads channels of a layer that can be pruned."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.before = nn.Embedding(8, 6), nn.Linear(6, 10)
+        self.gru, self.fc = nn.GRU(10, 5, batch_first=True), nn.Linear(5, 3)
+
+    def forward(self, tokens):
+        return self.fc(self.gru(self.before(self.embedding(tokens)).relu())[0][:, -1])
+
+
+@pytest.fixture(scope="module")
+def letters():
+    random = torch.Generator().manual_seed(0)
+    tokens = torch.randint(1, 8, (20, 6), generator=random)
+    return TokenData("letters", ("a", "b", "c"), *[ap.Images(tokens, tokens[:, 0] % 3)] * 3, symbols=tuple(" abcdefg"))
+
+
+@pytest.mark.parametrize(
+    ("network", "exact"), [(lambda: ap.NameTransformer(8, 6, 3, 8, (2, 3), 4, (20, 30)), True), (Recurrent, False)]
+)
+def test_attention_and_recurrent_layers_count_in_the_budget(network, exact, letters):
+    torch.manual_seed(0)
+    model = network().eval()
+    macs = [ap.count_macs(model, example_inputs=letters.inputs(1))]
+    plan = ap.allocate(
+        model, letters, 0.9, curves=steep_curves(model, letters), criterion="l1", num_images=20, rounds=1, progress=False
+    )
+    macs.append(ap.count_macs(plan.model, example_inputs=letters.inputs(1)))
+    assert plan.dense == macs[0] and macs[1] <= plan.spent <= plan.budget == 0.9 * macs[0]
+    assert (plan.spent == macs[1]) == exact, "what reads fewer channels costs less than it is counted for"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from ..networks.inference import call, device_of, evaluating, floating_type, without_fast_path
+from .inference import call, device_of, evaluating, floating_type, without_fast_path
 
 
 @torch.no_grad()

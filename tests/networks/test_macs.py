@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import attnprune_edu as ap
-from attnprune_edu.report.macs import count_macs
+from attnprune_edu.networks.macs import count_macs
 
 N, S, T, E = 2, 5, 7, 8  # batch, sequence, other sequence, features
 
