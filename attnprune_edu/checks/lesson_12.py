@@ -15,7 +15,7 @@ from .verdict import Answered, Verdict, a_kind, exercise, number_of, result_of, 
 def params_of_a_head(answer, *, embed_dim: int = 64, head_dim: int = 16) -> Verdict:
     """How many parameters go with one head: a number. ``embed_dim``: of the attention; ``head_dim``: numbers in a head."""
     answer = number_of(answer)
-    rows, columns = head_dim * (embed_dim + 1), head_dim * embed_dim
+    rows, columns, layer = head_dim * (embed_dim + 1), head_dim * embed_dim, embed_dim * (embed_dim + 1)
     slips = {
         3 * rows: "these are the rows of the three layers that make the head. out_proj loses the columns that read it.",
         4 * columns: "the biases are missing: each row that goes takes its bias along.",
@@ -27,21 +27,18 @@ def params_of_a_head(answer, *, embed_dim: int = 64, head_dim: int = 16) -> Verd
         rows: "so many belong to the head in one of the four layers. Count the rows of three and the columns of one.",
         columns: "so many belong to the head in one of the four layers. Count rows with their biases in three.",
         head_dim * 4: "you count rows and columns. Each of them holds a number for each of the numbers of a letter.",
-        4 * embed_dim * (embed_dim + 1): "that is the whole layer. How much of it belongs to one head?",
-        3
-        * embed_dim
-        * (embed_dim + 1): "these are the whole q_proj, k_proj and v_proj. How many of their rows make one head?",
-        3 * rows
-        + head_dim**2: "a column of out_proj has a weight for each number that comes out, not only for those of a head.",
+        4 * layer: "these are four whole layers. How much of them belongs to one head?",
+        3 * layer: "these are the whole q_proj, k_proj and v_proj. How many of their rows make one head?",
+        3 * rows + layer: "that takes the whole out_proj. Only the columns that read the head go.",
+        3 * rows + embed_dim**2: "that takes the whole out_proj. Only the columns that read the head go.",
+        3 * rows + head_dim**2: "a column of out_proj has a weight for each number that comes out.",
         4 * columns + 3 * embed_dim: "a head takes as many biases of q_proj, k_proj and v_proj as it takes rows.",
         2 * (3 * rows + columns): "so many go with two heads.",
-        4 * embed_dim * (embed_dim + 1) - 3 * rows - columns: "that is what is left. How many parameters go?",
+        4 * layer - 3 * rows - columns: "that is what is left. How many parameters go?",
     }
     own = 3 * head_dim * (head_dim + 1)  # as if the rows read the numbers of their head alone
     for value in (own, own + head_dim**2, own + columns, 3 * head_dim**2 + columns):
         slips[value] = "each row of q_proj, k_proj and v_proj reads all numbers of a letter, not those of one head."
-    for bias in (0, embed_dim):
-        slips[3 * rows + embed_dim**2 + bias] = "that takes the whole out_proj. Only the columns that read the head go."
     if answer == 3 * rows + columns:
         return right(
             "the rows of q_proj, k_proj and v_proj and the columns of out_proj are four equal parts, but for the biases."
@@ -69,7 +66,7 @@ def _amiss_with_rows(found: Tensor, keep: Tensor) -> str | None:
         if found.equal(keep.repeat(3)):
             return "these are True and False for each row. Return the numbers of the rows: `.nonzero().flatten()`."
         return "return the numbers of the rows, not True and False."
-    if found.is_floating_point() or found.is_complex():
+    if found.is_floating_point():
         return f"these are numbers of the type {found.dtype}, and an index must be whole: int64."
     if found.shape == (len(wanted), 1):
         return "the shape is (rows, 1). `.flatten()` makes a plain list of numbers."
@@ -179,14 +176,10 @@ def _wrong_stays(part, parts: dict, case: _Case) -> str | None:
     for value, message in slips:
         if part.equal(value):
             return message
-    return (
-        None
-        if part.equal(wanted)
-        else (
-            f"for head {case.head} it should be {wanted.int().tolist()}, with 1 for True. "
-            "A head is `q_proj.out_features // num_heads` rows wide."
-        )
-    )
+    if part.equal(wanted):
+        return None
+    right_width = "A head is `q_proj.out_features // num_heads` rows wide."
+    return f"for head {case.head} it should be {wanted.int().tolist()}, with 1 for True. {right_width}"
 
 
 def _wrong_rows(name: str, part, parts: dict, case: _Case) -> str | None:

@@ -99,7 +99,7 @@ CASES = [
     (checks.params_of_a_head, 1040, False, "in one of the four layers"),
     (checks.params_of_a_head, 1024, False, "in one of the four layers"),
     (checks.params_of_a_head, 64, False, "you count rows and columns"),
-    (checks.params_of_a_head, 16640, False, "the whole layer"),
+    (checks.params_of_a_head, 16640, False, "four whole layers"),
     (checks.params_of_a_head, 12496, False, "that is what is left"),
     (checks.params_of_a_head, 8288, False, "two heads"),
     (checks.params_of_a_head, 1840, False, "reads all numbers of a letter"),
