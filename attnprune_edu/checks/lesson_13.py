@@ -1,6 +1,7 @@
 """Checks of lesson 13, faces."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,6 +13,23 @@ from .steps import first_problem, no_number, no_tensor, step_by_step
 from .verdict import Answered, Verdict, close_to, exercise, number_of, result_of, right, wrong
 
 ALIKE = 1e-5
+# What torch says of a slip, and what helps.
+HINTS = {
+    "mean(): could not infer": "truth values have no mean in torch: `.double()` first.",
+    "must match the size": "compare each with each: a new axis, `[:, None]`, for one of the two sides.",
+    "is out of bounds": "there are not always as many pictures as in the lesson: `len(labels)`.",
+}
+
+
+def _with_hint(ask: Callable, *given):
+    """What ``ask`` returns for what is ``given``. If the reader's function stops with a known error, a hint is added."""
+    try:
+        return ask(*given)
+    except Answered as end:
+        for error, hint in HINTS.items():
+            if error in end.verdict.message:
+                raise Answered(wrong(f"{end.verdict.message.rstrip('.')}. Here is what helps: {hint}")) from end
+        raise
 
 
 @exercise
@@ -28,7 +46,7 @@ def true_accept_rate_by_hand(
     """
     answer = number_of(answer)
     ordered, allowed = sorted(strangers, reverse=True), int(most * len(strangers) + 1e-9)
-    barrier = ordered[allowed]  # the first stranger who must not be accepted
+    barrier = ordered[allowed]  # the first pair of two people that must not be accepted
 
     def share_above(value):
         return sum(similarity > value for similarity in own) / len(own)
@@ -38,36 +56,49 @@ def true_accept_rate_by_hand(
     near = close_to(answer, 0.005)
     if near(best):
         return right(
-            f"{allowed} of {len(strangers)} strangers may pass, so any threshold just above {barrier:g} is the best."
+            f"{allowed} of {len(strangers)} pairs of two people may be accepted, so any threshold just above {barrier:g} "
+            "is the best."
         )
     slips = [
         (100 * best, "that is in percent. Give it as a share, from 0 to 1."),
         (accepted, f"that is how many are accepted. Divide by all {len(own)} pairs of one person."),
         (1 - best, "that is the false reject rate: the share of pairs of one person that are rejected."),
-        (share_above(ordered[0]), f"then no stranger passes, and {allowed} of {len(strangers)} may."),
+        (share_above(ordered[0]), f"then no pair of two people is accepted, and {allowed} may be."),
         (accepted / (accepted + allowed), "that is the share of one person among the accepted pairs (precision)."),
         (accepted / (len(own) + len(strangers)), f"divide by the {len(own)} pairs of one person only, not by all pairs."),
         ((accepted + allowed) / (len(own) + len(strangers)), "that is the share of all pairs that are accepted."),
         (most, "that is the false accept rate that is allowed. Asked for is the true accept rate."),
     ]
     if allowed + 1 < len(ordered):
-        slips.append((share_above(ordered[allowed + 1]), f"then {allowed + 1} strangers pass, and only {allowed} may."))
+        slips.append(
+            (
+                share_above(ordered[allowed + 1]),
+                f"then {allowed + 1} pairs of two people are accepted, and only {allowed} may be.",
+            )
+        )
     for value, message in slips:
         if near(value):
             return wrong(message)
+    if not 0 <= answer <= 1:
+        return wrong(f"a share lies between 0 and 1, and this is {answer:g}.")
+    if answer == barrier:
+        return wrong(
+            f"{barrier:g} looks like a threshold, and from {barrier:g} on {allowed + 1} pairs of two people are accepted. "
+            "Go just above it, and give the share of the pairs of one person that are accepted."
+        )
     lowest = min(similarity for similarity in own if similarity > barrier) if accepted else barrier
-    if barrier <= answer <= lowest:
+    if barrier < answer <= lowest:
         return wrong(f"{answer:g} is a good threshold. Which share of the pairs of one person does it accept?")
     return wrong(
-        f"sort the strangers: {allowed} of them may pass. Put the threshold just above the next one, and count the pairs of "
-        "one person that lie above it."
+        f"sort the pairs of two people: {allowed} of them may be accepted. Put the threshold just above the next one, "
+        "and count the pairs of one person that lie above it."
     )
 
 
 @exercise
 def auc_by_comparison(function) -> Verdict:
     """A function (similarity (pairs,), same (pairs,)) → the area under the ROC curve, a number from 0 to 1."""
-    for pairs in (40, 61):
+    for pairs in (41, 61):
         same = torch.rand(pairs) < 0.35
         same[:2] = torch.tensor([True, False])
         similarity = torch.rand(pairs) * 0.6 + 0.15 * same  # no two alike
@@ -86,11 +117,11 @@ def auc_by_comparison(function) -> Verdict:
             )
         wanted = (wins + ties / 2).item()
         return wrong(f"right, unless two pairs are equally alike (count one half): {wanted:.4f}, not {found:.4f}.", 2 / 3)
-    return right("no threshold was needed: the area says how well the order of all pairs is.")
+    return right("no threshold was needed: the area says how good the order of all pairs is.")
 
 
 def _area_of(function, similarity: Tensor, same: Tensor) -> float:
-    found = result_of(function, similarity, same)
+    found = _with_hint(result_of, function, similarity, same)
     if found.numel() != 1:
         raise Answered(wrong(f"the area is one number, and your function returns the shape {tuple(found.shape)}."))
     return found.double().item()
@@ -107,12 +138,20 @@ def _amiss_with_area(found: float, similarity: Tensor, same: Tensor) -> str | No
     area, near = _compared(similarity, same)[0].item(), close_to(found, ALIKE)
     if near(area):
         return None
+    if math.isnan(found):
+        return "it is NaN: not a number. Is one of the two sides empty? The pairs of two people are `similarity[~same]`."
     comparisons = len(own) * len(strangers)
+    in_order = [(first > second).item() for first, second in zip(own, strangers, strict=False)]
     slips = [
+        (
+            sum(in_order) / len(in_order),
+            "you compare the first with the first, and so on. Compare each with each: `[:, None]`.",
+        ),
+        (area / 2, "that is half of it. A comparison that is won counts one; only a tie counts one half."),
         (1 - area, "you count how often the pair of two people is more alike. It is the other way round."),
         (
             area * comparisons,
-            f"that is how many comparisons are won. Divide by all {comparisons}: `.mean()` of truth values.",
+            f"that is how many comparisons are won. Divide by all {comparisons}: `.double().mean()`.",
         ),
         (area * len(strangers), "you sum over one dimension. Take the mean over both: all comparisons."),
         (area * len(own), "you sum over one dimension. Take the mean over both: all comparisons."),
@@ -167,7 +206,7 @@ def verification_threshold(function) -> Verdict:
     """
     for most, spread in ((0.15, 1.5), (0.05, 1.2)):
         case = _case(most, spread)
-        parts = step_by_step(function, STEPS, *case)
+        parts = _with_hint(step_by_step, function, STEPS, *case)
         if verdict := first_problem(parts, STEPS, case):
             return verdict
     # Directions that come more than once make ties: at the barrier either all are accepted or none.
@@ -187,6 +226,15 @@ def verification_threshold(function) -> Verdict:
             return wrong(f"right, unless {when}: {end.verdict.message}", 5 / 6)
         if problem := _wrong_threshold(parts["threshold"], parts, case):
             return wrong(f"right, unless {when}: {problem}", 5 / 6)
+    # 29 of 100 may be accepted, and 0.29 * 100 is a little less than 29 in a computer.
+    whole = _whole_case()
+    parts = step_by_step(function, STEPS, *whole)
+    if problem := _wrong_threshold(parts["threshold"], parts, whole):
+        return wrong(
+            "right, unless `most` of the pairs is a whole number, as 29 % of 100, which may be accepted: "
+            f"{problem} `int(0.29 * 100)` is 28 in a computer; add 1e-9.",
+            5 / 6,
+        )
     return right("choose it on some people and report it on others: on its own pairs it keeps its promise by construction.")
 
 
@@ -203,9 +251,21 @@ def _case(most: float, spread: float) -> _Case:
     return case._replace(most=(first + lost.index(True) + 0.5) / len(strangers))  # half a place spares a rounding error
 
 
+def _whole_case() -> _Case:
+    """Two people with ten pictures: 29 of 100 pairs of two people may pass, and 28 reject a pair of one person as well."""
+    labels = torch.arange(2).repeat_interleave(10)
+    while True:
+        case = _Case(torch.randn(2, 8)[labels] + 1.5 * torch.randn(20, 8), labels, 0.29)
+        own, strangers = case.similarity[case.same], case.similarity[~case.same].sort(descending=True).values
+        if ((own < strangers[28]) & (own > strangers[29])).any():
+            return case
+
+
 def _wrong_similarity(part, parts: dict, case: _Case) -> str | None:
     if problem := no_tensor(part):
         return problem
+    if part.dtype == torch.bool:
+        return "it holds truth values. Is it `same`? The order is similarity, same, threshold."
     part, n = part.detach(), len(case.labels)
     if part.shape == (n, n):
         return "each two pictures come twice, and each with itself. Take what lies above the diagonal, `torch.triu_indices`."
@@ -299,22 +359,58 @@ def _wrong_threshold(part, parts: dict, case: _Case) -> str | None:
     )
     slips = [
         (best, "that is the true accept rate. Asked for is the threshold that leads to it."),
+        (1 - most, "that is a share of the pairs. Asked for is a similarity."),
         *quantiles,
     ]
     for value, message in slips:
         if near(value):
             return message
+    hint = next((f" {message}" for value, message in _other_shares(similarity, same, most) if near(value)), "")
     if false <= most:
         return (
             f"with {threshold:.4g}, {true:.1%} of the pairs of one person are accepted. A lower one accepts {best:.1%}, "
-            "and no more pairs of two people than may pass."
+            f"and no more pairs of two people than may pass.{hint}"
         )
     passed = f"with {threshold:.4g}, {false:.1%} of the pairs of two people are accepted, and at most {most:.1%} may."
     if (strangers == threshold).any() and rates(min(value for value in candidates if value > threshold))[0] <= most:
-        return f"{passed} A pair that is just as alike as the threshold is accepted, too: go to the next higher similarity."
+        return (
+            f"{passed} Round down, `int(…)`. "
+            "A pair that is just as alike as the threshold is accepted, too: go to the next higher similarity."
+        )
     if near(torch.quantile(strangers, 1 - most).item()):
         return f"{passed} A quantile lies between two of them, and may accept one too many: sort and count."
-    return passed
+    if not hint and (strangers >= threshold).sum() == int(most * len(strangers) + 1e-9) + 1:
+        return f"{passed} That is one pair too many: round down, `int(…)`."
+    return passed + hint
+
+
+def _other_shares(similarity: Tensor, same: Tensor, most: float) -> list[tuple[float, str]]:
+    """Thresholds that keep the share ``most`` of something else than the most alike pairs of two people, and what to say.
+
+    They are similarities, and two of them may be equal by chance: a hint beside what is wrong, and not instead of it.
+    """
+    own, strangers = similarity[same], similarity[~same].sort(descending=True).values
+    count, candidates = f"of the {len(strangers)} pairs of two people", [*similarity.tolist(), torch.inf]
+
+    def above(ordered: Tensor, pairs: int) -> float:
+        barrier = ordered[min(int(most * pairs + 1e-9), len(ordered) - 1)]
+        return min(value for value in candidates if value > barrier)
+
+    def share_of_accepted(value: float) -> float:
+        return ((strangers >= value).sum() / (similarity >= value).sum()).item()
+
+    return [
+        (
+            above(strangers, len(similarity)),
+            f"Take the share {most:.1%} {count} only, not of all {len(similarity)}.",
+        ),
+        (above(strangers, len(own)), f"Take the share {most:.1%} {count}, not of those of one person."),
+        (above(strangers.flip(0), len(strangers)), "Sort the highest first: `descending=True`."),
+        (
+            min((value for value in candidates if share_of_accepted(value) <= most), default=torch.inf),
+            f"Is your false accept rate the share {count}, and not of the accepted pairs?",
+        ),
+    ]
 
 
 STEPS = {"similarity": _wrong_similarity, "same": _wrong_same, "threshold": _wrong_threshold}

@@ -21,7 +21,7 @@ def cosines(embeddings):
 
 def lowest_allowed(here):
     strangers = here["similarity"][~here["same"]].sort(descending=True).values
-    above = here["similarity"][here["similarity"] > strangers[int(here["most"] * len(strangers))]]
+    above = here["similarity"][here["similarity"] > strangers[int(here["most"] * len(strangers) + 1e-9)]]
     return above.min() if len(above) else torch.inf
 
 
@@ -71,19 +71,44 @@ def of_means(compare):
     return lambda similarity, same: compare(similarity[same], similarity[~same])
 
 
+def in_their_order(own, others):
+    pairs = min(len(own), len(others))
+    return (own[:pairs] > others[:pairs]).double().mean()
+
+
+def next_above(place, descending=True):
+    """A slip in the place of the first pair of two people that must not be accepted: ``place`` (own, others, most)."""
+
+    def function(here):
+        own, others = (here["similarity"][these] for these in (here["same"], ~here["same"]))
+        barrier = others.sort(descending=descending).values[place(own, others, here["most"])]
+        above = here["similarity"][here["similarity"] > barrier]
+        return above.min() if len(above) else torch.inf
+
+    return threshold_of(threshold=function)
+
+
+def share_of_the_accepted(here):
+    similarity, same = here["similarity"], here["same"]
+    return min(value for value in similarity if (~same[similarity >= value]).double().mean() <= here["most"])
+
+
 CASES = [
-    (checks.true_accept_rate_by_hand, 0.6, True, "1 of 5 strangers may pass"),
+    (checks.true_accept_rate_by_hand, 0.6, True, "1 of 5 pairs of two people may be accepted"),
     (checks.true_accept_rate_by_hand, 3 / 5, True, "above 0.5"),
     (checks.true_accept_rate_by_hand, 60, False, "in percent"),
     (checks.true_accept_rate_by_hand, 3, False, "Divide by all 5"),
     (checks.true_accept_rate_by_hand, 0.4, False, "false reject rate"),
-    (checks.true_accept_rate_by_hand, 0.2, False, "no stranger passes"),
+    (checks.true_accept_rate_by_hand, 0.2, False, "no pair of two people is accepted"),
     (checks.true_accept_rate_by_hand, 0.75, False, "precision"),
     (checks.true_accept_rate_by_hand, 0.3, False, "not by all pairs"),
-    (checks.true_accept_rate_by_hand, 0.8, False, "2 strangers pass, and only 1 may"),
+    (checks.true_accept_rate_by_hand, 0.8, False, "2 pairs of two people are accepted, and only 1 may be"),
     (checks.true_accept_rate_by_hand, 0.51, False, "a good threshold"),
     (checks.true_accept_rate_by_hand, 0.65, False, "a good threshold"),
-    (checks.true_accept_rate_by_hand, 1.0, False, "sort the strangers"),
+    (checks.true_accept_rate_by_hand, 1.0, False, "sort the pairs"),
+    (checks.true_accept_rate_by_hand, 0.5, False, "from 0.5 on 2 pairs"),
+    (checks.true_accept_rate_by_hand, -0.6, False, "between 0 and 1"),
+    (checks.true_accept_rate_by_hand, float("nan"), False, "between 0 and 1"),
     (checks.true_accept_rate_by_hand, (0, 6), False, "0.6"),
     (checks.true_accept_rate_by_hand, [0.6], False, "a list"),
     (checks.true_accept_rate_by_hand, ..., None, "three dots"),
@@ -102,7 +127,12 @@ CASES = [
     (checks.auc_by_comparison, of_means(lambda own, others: (own.mean() > others).double().mean()), False, "not their mean"),
     (checks.auc_by_comparison, lambda similarity, same: 2.5, False, "between 0 and 1"),
     (checks.auc_by_comparison, lambda similarity, same: 0.5, False, "it should be"),
-    (checks.auc_by_comparison, lambda similarity, same: (similarity[same] > similarity[~same]).mean(), False, "stops with"),
+    (checks.auc_by_comparison, lambda *given: area()(*given) / 2, False, "only a tie counts one half"),
+    (checks.auc_by_comparison, of_means(lambda own, others: own[:0].mean()), False, "one of the two sides empty"),
+    (checks.auc_by_comparison, of_means(lambda own, others: (own[:, None] > others).mean()), False, "`.double()` first"),
+    (checks.auc_by_comparison, of_means(lambda own, others: own > others), False, "a new axis"),
+    (checks.auc_by_comparison, of_means(in_their_order), False, "the first with the first"),
+    (checks.auc_by_comparison, lambda similarity, same: similarity.view(7, 7), False, "stops with"),
     (checks.auc_by_comparison, lambda similarity, same: None, False, "returns nothing"),
     (checks.auc_by_comparison, lambda similarity, same: ..., None, "three dots"),
     (checks.verification_threshold, threshold_of(), True, "report it on others"),
@@ -178,6 +208,40 @@ CASES = [
         threshold(lambda own, others, most: others.sort(descending=True).values[int(most * len(others)) - 1]),
         False,
         "A lower one accepts",
+    ),
+    (
+        checks.verification_threshold,
+        next_above(lambda own, others, most: round(most * len(others) + 0.5)),
+        False,
+        "ound down",
+    ),
+    (
+        checks.verification_threshold,
+        next_above(lambda own, others, most: int(most * (len(own) + len(others)))),
+        False,
+        "not of all 300",
+    ),
+    (checks.verification_threshold, next_above(lambda own, others, most: int(most * len(own))), False, "of one person."),
+    (
+        checks.verification_threshold,
+        next_above(lambda own, others, most: int(most * len(others)), False),
+        False,
+        "highest first",
+    ),
+    (checks.verification_threshold, threshold_of(threshold=share_of_the_accepted), False, "not of the accepted pairs"),
+    (checks.verification_threshold, threshold(lambda own, others, most: 1 - most), False, "that is a share"),
+    (
+        checks.verification_threshold,
+        next_above(lambda own, others, most: int(most * len(others))),
+        False,
+        "0.29 * 100",
+    ),
+    (checks.verification_threshold, lambda *given: (*threshold_of()(*given)[1::-1], 0.5), False, "Is it `same`?"),
+    (
+        checks.verification_threshold,
+        similarity(lambda e, y: cosines(e)[tuple(torch.triu_indices(100, 100, 1))]),
+        False,
+        "`len(labels)`",
     ),
     (checks.verification_threshold, lambda *given: threshold_of()(*given)[0], False, "should return 3 things"),
     (checks.verification_threshold, lambda *given: (..., ..., ...), None, "three dots"),
