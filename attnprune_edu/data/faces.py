@@ -92,7 +92,8 @@ def load_faces(source: str | Path = "auto", *, announce: bool = True) -> FaceDat
 def from_pictures(images: np.ndarray, labels: np.ndarray, *, name: str, note: str = "") -> FaceData:
     """Build a ``FaceData`` from ``images`` uint8 (N, height, width) and ``labels`` (N,), a number from 0 for each person.
 
-    Raises TypeError or ValueError where they cannot be used: at least 4 people with at least 5 pictures of each.
+    The first quarter of the people, at least two, are ``unseen``. Raises TypeError or ValueError where they cannot be used:
+    at least 4 people with at least 5 pictures of each.
     """
     images = check_images("images", images)
     labels = np.asarray(labels)
@@ -103,7 +104,7 @@ def from_pictures(images: np.ndarray, labels: np.ndarray, *, name: str, note: st
             "labels must show at least 4 people and at least 5 pictures of each, "
             f"got {labels.bincount(minlength=people).tolist()}"
         )
-    strangers = round(UNSEEN_SHARE * people)
+    strangers = max(2, round(UNSEEN_SHARE * people))  # one alone has nobody to be told from
     generator = torch.Generator().manual_seed(0)
     parts = ([], [], [])
     for person in range(strangers, people):

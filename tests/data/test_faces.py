@@ -42,6 +42,12 @@ def test_a_quarter_of_the_people_is_never_trained_on_and_no_picture_is_in_two_pa
     assert torch.equal(few.unseen.images, data.unseen.images)
 
 
+@pytest.mark.parametrize("people", [4, 5])
+def test_there_are_two_strangers_at_least(people):
+    data = from_pictures(*marked(people), name="few")
+    assert len(data.unseen.labels.unique()) == 2 and len(data.class_names) == people - 2
+
+
 @pytest.mark.parametrize(
     ("people", "pictures", "says"), [(3, 10, r"at least 4 people .* got \[10, 10, 10\]"), (4, 4, "at least 5 pictures")]
 )

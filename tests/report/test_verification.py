@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -82,9 +84,13 @@ def test_the_interval_is_as_wide_as_the_areas_of_other_people_differ():
 def test_bad_input_is_refused(faces):
     with pytest.raises(TypeError, match=r"model must have a method embed.*got ArticleNet"):
         ap.compare_pairs(ap.ArticleNet(), faces)
-    one_person = Images(*(part[:5] for part in faces.unseen))
-    with pytest.raises(ValueError, match=r"same must hold truth values.*10 of 10 True"):
-        ap.compare_pairs(ap.FaceNet.for_data(faces), faces, one_person)
+    model, (images, labels) = ap.FaceNet.for_data(faces), faces.unseen
+    for few, people in ((slice(5), 1), ([0, 20], 2), ([], 0)):
+        with pytest.raises(ValueError, match=f"pictures must show at least two people.* pictures of {people} people"):
+            ap.compare_pairs(model, faces, Images(images[few], labels[few]))
+    alone = dataclasses.replace(faces, unseen=Images(images[:5], labels[:5]))
+    with pytest.raises(ValueError, match=r"data\.unseen must show at least two people.* got 5 pictures of 1 people"):
+        ap.compare_pairs(model, alone)
     with pytest.raises(ValueError, match=r"got torch\.float32"):
         ap.auc(SIMILARITY, SAME.float())
     with pytest.raises(ValueError, match="repeats must be at least 100, got 10"):
