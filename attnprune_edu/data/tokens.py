@@ -56,8 +56,10 @@ class TokenData(ImageData):
 def tokenize(texts: Sequence[str], symbols: Sequence[str]) -> Tensor:
     """Turn texts into int64 tokens (N, length of the longest), one for each character; ``symbols[0]`` is the padding.
 
-    Raises ValueError for a character that is not among the symbols.
+    Raises ValueError for a character that is not among the symbols, or if there are no texts.
     """
+    if not len(texts):
+        raise ValueError(f"texts must hold at least one text, got {texts!r}")
     numbers = {symbol: number for number, symbol in enumerate(symbols)}
     if unknown := sorted(set("".join(texts)) - set(numbers)):
         raise ValueError(f"texts must consist of {''.join(symbols)!r}, got {''.join(unknown)!r} as well")

@@ -65,7 +65,8 @@ def head_gate(
             gates.clear()
             outputs = plain(network_inputs(plain, data, images))
             loss = F.cross_entropy(outputs.float(), labels.to(outputs.device), reduction="sum")
-            for name, gradient in zip(gates, torch.autograd.grad(loss, list(gates.values())), strict=True):
+            gradients = torch.autograd.grad(loss, list(gates.values()), materialize_grads=True)
+            for name, gradient in zip(gates, gradients, strict=True):
                 sums[name] = sums.get(name, 0) + gradient.abs().sum(dim=0)
     scores = {name: sums[name][stays.to(sums[name].device)] / len(calibration.labels) for name, stays in live.items()}
     return {name: score / score.norm().clamp(min=1e-12) for name, score in scores.items()}

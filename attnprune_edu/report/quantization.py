@@ -9,7 +9,10 @@ Int8 weights take a quarter of the bytes anywhere. Whether they take less time d
 add int8 numbers in one instruction (VNNI on x86, dot products on ARM), others need several. So measure it on the device.
 """
 
+import contextlib
+import logging
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +72,17 @@ def quantized_bytes(content: bytes, data: ImageData, *, num_images: int = 500, r
         written.write_bytes(content)
         try:
             quant_pre_process(written, prepared, skip_symbolic_shape=True)
-            quantization.quantize_static(
-                prepared,
-                quantized,
-                _Calibration(data, num_images),
-                quant_format=quantization.QuantFormat.QDQ,
-                per_channel=True,
-                reduce_range=reduce_range,
-                activation_type=quantization.QuantType.QUInt8,  # for which x86 and ARM both have quick code
-                weight_type=quantization.QuantType.QInt8,
-            )
+            with _without_axis_warnings():
+                quantization.quantize_static(
+                    prepared,
+                    quantized,
+                    _Calibration(data, num_images),
+                    quant_format=quantization.QuantFormat.QDQ,
+                    per_channel=True,
+                    reduce_range=reduce_range,
+                    activation_type=quantization.QuantType.QUInt8,  # for which x86 and ARM both have quick code
+                    weight_type=quantization.QuantType.QInt8,
+                )
         except Exception as error:  # whatever ONNX Runtime raises over a foreign network
             raise ValueError(f"model cannot be quantised: {error}") from error
         return quantized.read_bytes()
@@ -168,6 +172,21 @@ def _check_quantizable(content: bytes, data: ImageData) -> None:
         raise ValueError(f"model must take {accepted}, as export_onnx(model, path, data) writes it, got {inputs}")
     if not kinds & set(MULTIPLYING):
         raise ValueError(f"model must have a convolution or a linear layer to quantise, got only {sorted(kinds)}")
+
+
+@contextlib.contextmanager
+def _without_axis_warnings() -> Iterator[None]:
+    """ONNX Runtime warns of each vector, such as the scales of a normalisation, that it has no output channels."""
+
+    def worth_saying(record: logging.LogRecord) -> bool:
+        return "is out-of-range for weight" not in record.getMessage()
+
+    logger = logging.getLogger()
+    logger.addFilter(worth_saying)
+    try:
+        yield
+    finally:
+        logger.removeFilter(worth_saying)
 
 
 class _Calibration:

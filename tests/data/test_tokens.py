@@ -78,3 +78,5 @@ def test_texts_become_tokens():
     assert tokenize(["cab", "a"], SYMBOLS).tolist() == [[3, 1, 2], [1, 0, 0]]
     with pytest.raises(ValueError, match="texts must consist of 'abc', got 'dx' as well"):
         tokenize(["cad", "x"], SYMBOLS)
+    with pytest.raises(ValueError, match=r"texts must hold at least one text, got \[\]"):
+        tokenize([], SYMBOLS)

@@ -270,6 +270,22 @@ def test_gates_of_heads_follow_their_formulas(trained, letters):
         assert torch.allclose(found["taylor"][name], squares, rtol=1e-3)
 
 
+def test_heads_that_nobody_listens_to_are_worth_nothing(letters):
+    class Aside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(8, 8)
+            self.heard, self.unheard, self.fc = Attention(8, 2, 4), Attention(8, 2, 4), nn.Linear(8, 3)
+
+        def forward(self, tokens):
+            x = self.embedding(tokens)
+            self.unheard(x, x, x)
+            return self.fc(self.heard(x, x, x)[0].mean(1))
+
+    found = ap.importance(Aside(), "head_gate", data=letters, num_images=20)
+    assert not found["unheard"].any() and found["heard"].all()
+
+
 def test_entropy_is_that_of_what_the_tokens_look_at_without_padding(trained, letters):
     found = ap.importance(trained, "attention_entropy", data=letters, num_images=120)
     tokens = letters.train.images

@@ -1,5 +1,7 @@
 """Int8 by hand: scales, rounding, calibration on validation images; and a table whose clock is scripted."""
 
+import logging
+
 import numpy as np
 import onnx
 import onnx.parser
@@ -75,6 +77,14 @@ def test_seven_bits_where_sums_could_overflow(written, uneven_data, tmp_path):
     _, float32, _ = written
     held = numbers(ap.quantize_onnx(float32, uneven_data, tmp_path / "7.onnx", num_images=10, reduce_range=True))
     assert np.abs(held["fc1.weight_quantized"].astype(int)).max() == 64
+
+
+def test_vectors_that_are_no_weights_of_channels_are_nothing_to_warn_of(uneven_data, tmp_path, caplog):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LayerNorm(3 * 16 * 16), torch.nn.Linear(3 * 16 * 16, 4)).eval()
+    filters = list(logging.getLogger().filters)
+    ap.quantize_onnx(model, uneven_data, tmp_path / "int8.onnx", num_images=10)
+    assert not [record for record in caplog.records if "Axis" in record.getMessage()]
+    assert logging.getLogger().filters == filters
 
 
 FILE = '<ir_version: 8, opset_import: ["" : 17]> g ({inputs}) => (float[N, 4] scores) {{ {nodes} }}'
