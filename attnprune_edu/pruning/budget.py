@@ -8,6 +8,7 @@ The one assumption is that the losses of several parts add up. Costs are exact: 
 or more where a recurrent layer or attention has fewer channels to read (``cost_terms``).
 """
 
+import contextlib
 import itertools
 import warnings
 from collections.abc import Iterable
@@ -99,8 +100,9 @@ def allocate(
 
     ``cost``: ``"macs"``, ``"params"``, or ``"latency"``, milliseconds for a batch of ``batch_size`` images by tables of
     measured layers (``cost_terms``). The network that comes out is measured in turns with ``model``; if it takes longer than
-    ``budget``, it is planned once more with a budget that is smaller in the same proportion. Recurrent layers and attention
-    stay as they are, and count with what they cost in ``model``.
+    ``budget``, it is planned once more with a budget that is smaller in the same proportion; the first plan
+    stays where no network is that small, and ``measured`` tells. Recurrent layers and attention stay as they are, and count
+    with what they cost in ``model``.
 
     ``levels``: ``"filters"``, channels of convolutions and neurons; ``"layers"``, whole residual blocks, where the network
     has some (``removable_blocks``); ``"weights"``, with ``cost="params"`` alone, for single zeros save no MACs and no time:
@@ -152,7 +154,8 @@ def allocate(
             pixels = batch_of(model, data, batch_size)
             share = share_of_time(built(chosen, repairing=None), model, pixels)
             if share > budget:
-                chosen = within(limit * budget / share)
+                with contextlib.suppress(ValueError):  # nothing is that small
+                    chosen = within(limit * budget / share)
         network, spent = built(chosen), total_cost(terms, chosen)
         if cost == "latency":
             measured = whole * share_of_time(network, model, pixels)

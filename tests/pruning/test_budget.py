@@ -192,6 +192,17 @@ def test_a_plan_of_milliseconds_is_measured_and_made_once_more_if_it_takes_too_l
 
 
 @pytest.mark.parametrize("method", ["knapsack", "uniform"])
+def test_a_plan_of_milliseconds_stays_where_nothing_is_small_enough(method, made_up_times, uneven_data, monkeypatch):
+    model, plans = wide(), []
+    for share in (0.5, 60.0):
+        monkeypatch.setattr(budget, "share_of_time", lambda small, dense, pixels, share=share: share)
+        how = {"cost": "latency", "method": method, "criterion": "l1", "num_images": 20}
+        plans.append(ap.allocate(model, uneven_data, 0.6, curves=steep_curves(model, uneven_data), **how))
+    assert plans[0].kept.equals(plans[1].kept) and plans[0].spent == plans[1].spent
+    assert plans[1].measured == pytest.approx(60 * plans[1].dense)
+
+
+@pytest.mark.parametrize("method", ["knapsack", "uniform"])
 def test_what_a_coarse_grid_leaves_is_filled_up(method, shapes_data):
     model = ap.load_model("article-net", "shapes")
     curves = steep_curves(model, shapes_data)
