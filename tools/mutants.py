@@ -217,7 +217,9 @@ def load_libraries() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("modules", nargs="*", default=MODULES, metavar="MODULE", help="such as attnprune_edu/networks/macs.py")
+    parser.add_argument(
+        "modules", nargs="*", default=MODULES, metavar="MODULE", help="such as attnprune_edu/networks/macs.py"
+    )
     parser.add_argument("--sample", type=int, default=20, help="mutants of each module; 0 takes all of them")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other mutants")
     parser.add_argument("--workers", type=int, default=psutil.cpu_count(logical=False) or 1, help="processes side by side")

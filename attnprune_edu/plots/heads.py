@@ -49,7 +49,8 @@ def _check(tokens: Sequence[str], heads: Mapping[str, Tensor]) -> None:
     for title, probabilities in heads.items():
         if probabilities.shape != (len(tokens), len(tokens)):
             raise ValueError(
-                f"heads must be {(len(tokens), len(tokens))} for these tokens, got {tuple(probabilities.shape)} for {title!r}"
+                f"heads must be {(len(tokens), len(tokens))} for these tokens, "
+                f"got {tuple(probabilities.shape)} for {title!r}"
             )
         low, high = torch.aminmax(probabilities)
         if not 0 <= low <= high <= 1.001:
