@@ -13,6 +13,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence, unpack_sequence
 
 from ..data.images import ImageData
 from ..networks.inference import evaluating, fast_layout, predict_classes
@@ -181,26 +182,42 @@ def _solve(
 
 
 @torch.no_grad()
-def _solve_units(module: nn.RNNBase, dense: nn.RNNBase, before: Tensor, now: Tensor, ridge: float) -> None:
+def _solve_units(
+    module: nn.RNNBase, dense: nn.RNNBase, before: Tensor | PackedSequence, now: Tensor | PackedSequence, ridge: float
+) -> None:
     """Solve the weights with which the units of a recurrent ``module`` read its inputs and each other's states.
 
     ``before`` and ``now``: its inputs in the dense network and in the one repaired so far. The states that come back to it
     are taken from the dense network, for those of the repaired one change with the weights.
     """
+    real = _real_steps(dense, before)
     for level, layer in enumerate(one_by_one(dense)):
         states = layer(before)[0]
-        for number, each in enumerate(states.split(dense.proj_size or dense.hidden_size, dim=-1)):
+        read = [_by_sequence(dense, x)[real] for x in (before, now)]
+        for number, each in enumerate(_by_sequence(dense, states).split(dense.proj_size or dense.hidden_size, dim=-1)):
             suffix = f"_l{level}" + "_reverse" * number
-            if not layer.batch_first:
-                each = each.transpose(0, 1)
             came_back = F.pad(each[:, 1:], (0, 0, 0, 1)) if number else F.pad(each[:, :-1], (0, 0, 1, 0))
             live = True if dense.proj_size else live_channels(module)[suffix[1:]]  # with projections all units stay
-            for kind, there, here in (("ih", before, now), ("hh", came_back, came_back * live)):
+            for kind, there, here in (("ih", *read), ("hh", came_back[real], (came_back * live)[real])):
                 parts = f"weight_{kind}{suffix}", f"bias_{kind}{suffix}"
                 if not torch.equal(there, here):
                     target = F.linear(there, getattr(dense, parts[0]), getattr(dense, parts[1], None))
-                    _solve(module, None, here.flatten(0, -2), target.flatten(0, -2), ridge, 1, parts)
+                    _solve(module, None, here, target, ridge, 1, parts)
         before, now = states, one_by_one(module)[level](now)[0]
+
+
+def _by_sequence(module: nn.RNNBase, x: Tensor | PackedSequence) -> Tensor:
+    """What a recurrent ``module`` reads or writes: (sequences, steps, features), 0 behind the end of a packed one."""
+    return padded(module, x) if module.batch_first else padded(module, x).transpose(0, 1)
+
+
+def _real_steps(module: nn.RNNBase, x: Tensor | PackedSequence) -> Tensor:
+    """Bool (sequences, steps), False behind the end of a packed sequence."""
+    real = torch.ones_like(_by_sequence(module, x)[..., 0], dtype=torch.bool)
+    if isinstance(x, PackedSequence):
+        lengths = pad_packed_sequence(x)[1].to(real.device)
+        real &= torch.arange(real.shape[1], device=real.device) < lengths[:, None]
+    return real
 
 
 @torch.no_grad()
@@ -241,7 +258,11 @@ def _changed_layers(masked: nn.Module, dense: nn.Module, pixels: Tensor) -> dict
     if missing := [name for name in layers if name not in now]:
         raise ValueError(f"masked never uses its layer {missing[0]!r} in the forward pass")
     recurrent = [name for name in layers if isinstance(kinds[name], Recurrent) and masks_of(masked.get_submodule(name))]
-    changed = [name for name in layers if name in recurrent or not torch.equal(before[name], now[name])]
+
+    def equal(name):
+        return torch.equal(*(padded(kinds[name], inputs[name]) for inputs in (before, now)))
+
+    changed = [name for name in layers if name in recurrent or not equal(name)]
     return {name: outputs[name][0, 0].numel() if isinstance(kinds[name], nn.Conv2d) else 1 for name in changed}
 
 
@@ -257,7 +278,7 @@ def _pass(model: nn.Module, names: list[str], pixels: Tensor) -> tuple[dict[str,
     inputs, outputs = {}, {}
 
     def note(name, layer, arguments, output):
-        inputs.setdefault(name, padded(layer, arguments[0]))
+        inputs.setdefault(name, arguments[0])
         outputs.setdefault(name, output)
         if len(inputs) == len(names):
             raise _AllSeen
@@ -285,10 +306,12 @@ def _outputs(dense: nn.Module, chosen: dict[str, list[Tensor]], batches: list[Te
 
 
 @torch.no_grad()
-def _sequences(model: nn.Module, name: str, batches: list[Tensor]) -> Tensor:
-    """What goes into the recurrent module ``name`` of ``model``, all sequences at once."""
-    module = model.get_submodule(name)
-    return torch.cat([_pass(model, [name], batch)[0][name] for batch in batches], dim=0 if module.batch_first else 1)
+def _sequences(model: nn.Module, name: str, batches: list[Tensor]) -> Tensor | PackedSequence:
+    """What goes into the recurrent module ``name`` of ``model``, all sequences at once, packed if they come so."""
+    read = [_pass(model, [name], batch)[0][name] for batch in batches]
+    if isinstance(read[0], PackedSequence):
+        return pack_sequence([sequence for batch in read for sequence in unpack_sequence(batch)], enforce_sorted=False)
+    return torch.cat(read, dim=0 if model.get_submodule(name).batch_first else 1)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import attnprune_edu as ap
 from attnprune_edu.data.tokens import TokenData
 from attnprune_edu.networks.kinds import layers_with_channels, width
+from attnprune_edu.pruning import repair as repairing
 from attnprune_edu.pruning.cutting import disagreement
 
 KINDS = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
@@ -281,6 +282,45 @@ def test_activation_attention_of_packed_sequences_knows_batches_of_several_lengt
     with torch.no_grad():
         states = pad_packed_sequence(model.rnn(model.packed(part.images))[0])[0]  # (steps, sequences, units)
     assert torch.allclose(found, (states.abs().mean(1) ** 2).mean(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_repair_of_packed_sequences_ends_where_each_of_them_does(batch_first, letters, monkeypatch):
+    """Beside short sequences, one long one decides little, and the padding that it brings decides nothing."""
+
+    class Bidirectional(nn.Module):
+        def __init__(self, packing):
+            super().__init__()
+            self.packing, self.embedding, self.before = packing, nn.Embedding(8, 6), nn.Linear(6, 8)
+            self.rnn = nn.GRU(8, HIDDEN, 2, batch_first=batch_first, bidirectional=True)
+            self.fc = nn.Linear(2 * HIDDEN, 3)
+
+        def forward(self, tokens):
+            x = self.before(self.embedding(tokens)).relu()
+            x = x if batch_first else x.transpose(0, 1)
+            if self.packing:
+                x = pack_padded_sequence(x, (tokens != 0).sum(1).cpu(), batch_first=batch_first, enforce_sorted=False)
+            return self.fc(torch.cat([*self.rnn(x)[1][-2:]], 1))
+
+    monkeypatch.setattr(repairing, "BATCH", 40)  # only one of the batches has the long one
+    torch.manual_seed(0)
+    packed, plain = Bidirectional(True).eval(), Bidirectional(False).eval()
+    plain.load_state_dict(packed.state_dict())
+    short = torch.randint(1, 8, (100, 3))
+    long = F.pad(short, (0, 7))
+    long[0] = 1
+    found = []
+    for model, tokens, ignored in ((plain, short, ["before"]), (packed, long, [])):
+        part = ap.Images(tokens, model(tokens).argmax(1))
+        data = TokenData("own", letters.class_names, part, part, part, symbols=letters.symbols)
+        keep = ap.keep_by_ratio(ap.importance(model, "l1", data=data, ignored_layers=ignored), 0.5)
+        masked = ap.mask(model, keep, example_inputs=data.example_inputs)
+        repaired = ap.repair(masked, data)
+        parameters = dict(masked.named_parameters())
+        found.append({name: after - parameters[name] for name, after in repaired.named_parameters() if "rnn" in name})
+    for name, change in found[0].items():
+        assert (found[1][name] - change).norm() <= 0.2 * change.norm(), name
+    assert all(change.any() for name, change in found[0].items() if "weight_ih_l1" in name or "weight_hh" in name)
 
 
 @pytest.mark.parametrize("criterion", ["taylor", "activation_attention", "l1_readers"])
