@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -52,6 +52,26 @@ def call(model: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, Mapping):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
+
+
+@torch.no_grad()
+def batch_dims(model: nn.Module, modules: Iterable[nn.Module], inputs: Tensor) -> dict[nn.Module, int]:
+    """{module: which dimension of its outputs counts the ``inputs`` (N, …) of ``model``}, found by giving two and three of
+    them; 0 where none does. A network may put its steps first, as recurrent layers do by default."""
+    shapes: dict[nn.Module, list[torch.Size]] = {module: [] for module in modules}
+    hooks = [one.register_forward_hook(lambda module, _, output: shapes[module].append(output.shape)) for one in shapes]
+    try:
+        with evaluating(model):
+            for count in (2, 3):
+                model(inputs[[0] * count])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = {}
+    for module, seen in shapes.items():
+        sides = zip(seen[0], seen[len(seen) // 2], strict=False) if seen else ()  # the first call of each pass
+        found[module] = next((dim for dim, (two, three) in enumerate(sides) if two != three), 0)
+    return found
 
 
 def floating_type(model: nn.Module) -> torch.dtype:

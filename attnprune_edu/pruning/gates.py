@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.images import ImageData
+from ..networks.inference import batch_dims, inputs_for
 from ..networks.kinds import Layer, channel_dim, layers_with_channels, width
 from ..networks.models import copy_of
 from ..networks.training import fine_tune
@@ -42,6 +43,7 @@ class Place(NamedTuple):
 
     module: nn.Module
     entries: list[int]  # of its outputs
+    batch_dim: int = 0  # the dimension of its outputs that counts images
 
     def dim(self, output: Tensor) -> int:
         """The dimension of the module's ``output`` that counts channels."""
@@ -49,20 +51,22 @@ class Place(NamedTuple):
 
     def seen(self, output: Tensor) -> Tensor:
         """The layer's channels in ``output``: (images, channels, positions)."""
-        channels = output.movedim(self.dim(output), 1)[:, self.entries]
+        channels = output.movedim((self.batch_dim, self.dim(output)), (0, 1))[:, self.entries]
         return channels.reshape(*channels.shape[:2], -1)
 
     def spread(self, values: Tensor, output: Tensor) -> Tensor:
-        """``values`` (…, channels) in a shape that can be multiplied with ``output``; other channels get 1."""
-        dim = self.dim(output)
+        """``values`` ([images,] channels) in a shape that can be multiplied with ``output``; other channels get 1."""
+        dim, shape = self.dim(output), [1] * output.ndim
         full = values.new_ones(*values.shape[:-1], output.shape[dim])
         full[..., self.entries] = values
-        return full.reshape(*values.shape[:-1], *[1] * (dim - values.ndim + 1), -1, *[1] * (output.ndim - dim - 1))
+        shape[self.batch_dim], shape[dim] = (1, *full.shape)[-2:]
+        return full.reshape(shape)
 
 
 def places_of(model: nn.Module, example_inputs=None) -> dict[str, Place]:
     """{layer: where its channels pass} for every convolution and Linear of ``model`` that can be pruned, in the order of its
-    groups. Units of recurrent layers and heads of attention meet no ReLU; they have no gates."""
+    groups. Units of recurrent layers and heads of attention meet no ReLU; they have no gates. Without ``example_inputs``, a
+    tensor, images are taken to be the first dimension of all outputs."""
     groups, layers = groups_of(model, example_inputs), layers_with_channels(model)
     places = {}
     for name in (name for group in groups.names for name in group if isinstance(layers[name], Layer)):
@@ -71,7 +75,10 @@ def places_of(model: nn.Module, example_inputs=None) -> dict[str, Place]:
         places[name] = Place(model.get_submodule(module), entries)
     if not places:
         raise ValueError(f"model has no convolution or Linear whose channels can be pruned: {groups.stays}")
-    return places
+    if not isinstance(example_inputs, Tensor):
+        return places
+    batch = batch_dims(model, {place.module for place in places.values()}, inputs_for(model, example_inputs))
+    return {name: place._replace(batch_dim=batch[place.module]) for name, place in places.items()}
 
 
 class Choice(NamedTuple):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..data.images import ImageData
 from ..networks.attention_layer import Attention
 from ..networks.dataflow import Flow
-from ..networks.inference import network_inputs
+from ..networks.inference import batch_dims, network_inputs
 from ..networks.kinds import (
     Heads,
     Layer,
@@ -230,8 +230,8 @@ def _activation_attention(
         steps = max(total.shape[1], before.shape[1])
         sums[name] = sum(F.pad(part, (0, steps - part.shape[1])) for part in (before, total))
 
-    def behind_relu(name, channels, dim_of, *hooked):
-        add_up(name, hooked[-1].relu().movedim(dim_of(hooked[-1]), 1)[:, channels])
+    def behind_relu(name, channels, dim_of, batch_dim, *hooked):
+        add_up(name, hooked[-1].relu().movedim((batch_dim, dim_of(hooked[-1])), (0, 1))[:, channels])
 
     def heads(name, attention, _, inputs):
         handed_on = inputs[0].unflatten(-1, (attention.num_heads, attention.head_dim))  # (images, length, heads, head_dim)
@@ -247,6 +247,15 @@ def _activation_attention(
             if name in live:
                 add_up(name, units)
 
+    calibration = data.sample(num_images, generator)
+    norms_behind = _norms_behind(model, plain, live)
+    # What goes into the ReLU: the layer's output, or that of the normalisation behind it.
+    heard = {
+        name: list(norms_behind[name].items())[-1] if norms_behind[name] else (layers[name], slice(None))
+        for name in live
+        if isinstance(layers[name], Layer)
+    }
+    batch = batch_dims(plain, {seen for seen, _ in heard.values()}, network_inputs(plain, data, calibration.images[:1]))
     recurrent: dict[nn.Module, list[str]] = {}
     for name, layer in layers.items():
         if isinstance(layer, Units):
@@ -256,15 +265,9 @@ def _activation_attention(
     for module, names in recurrent.items():
         if not live.keys().isdisjoint(names):
             module.register_forward_hook(functools.partial(states, names))
-    norms_behind = _norms_behind(model, plain, live)
-    for name in live:
-        if isinstance(layers[name], Layer):
-            # What goes into the ReLU: the layer's output, or that of the normalisation behind it.
-            norms = norms_behind[name]
-            seen, channels = list(norms.items())[-1] if norms else (layers[name], slice(None))
-            dim_of = (lambda output: 1) if norms else functools.partial(channel_dim, seen)
-            seen.register_forward_hook(functools.partial(behind_relu, name, channels, dim_of))
-    calibration = data.sample(num_images, generator)
+    for name, (seen, channels) in heard.items():
+        dim_of = (lambda output: 1) if norms_behind[name] else functools.partial(channel_dim, seen)
+        seen.register_forward_hook(functools.partial(behind_relu, name, channels, dim_of, batch[seen]))
     for images in calibration.images.split(100):
         plain(network_inputs(plain, data, images))
     means = {name: total / len(calibration.labels) for name, total in sums.items()}

@@ -7,6 +7,7 @@ from conftest import Network, trained_norms
 from torch import nn
 
 import attnprune_edu as ap
+from attnprune_edu.pruning.gates import places_of
 from attnprune_edu.pruning.importance import CRITERIA, FOR_HEADS, score
 
 FOR_ALL = [name for name in CRITERIA if name not in FOR_HEADS]
@@ -194,6 +195,32 @@ def test_activation_attention_finds_the_channels_of_a_linear_layer_that_works_on
     with torch.no_grad():
         maps = model.norm(model.up(tokens).transpose(1, 2)).relu().mean(dim=0)  # (channels, tokens)
     assert torch.allclose(found, maps.square().mean(dim=1), rtol=1e-4)
+
+
+def test_steps_may_come_before_images(uneven_data):
+    """As in recurrent layers by default; there are three steps, and the last batch is smaller than the others."""
+    torch.manual_seed(0)
+
+    def network(steps_first):
+        return Network(
+            lambda net, x: net.head(net.up(x.flatten(2).movedim(1, 0) if steps_first else x.flatten(2)).relu().sum(
+                0 if steps_first else 1
+            )), up=nn.Linear(256, 5), head=nn.Linear(5, 4),
+        ).eval()  # fmt: skip
+
+    one, other = network(True), network(False)
+    other.load_state_dict(one.state_dict())
+    found, expected = (
+        ap.importance(model, "activation_attention", data=uneven_data, num_images=130)["up"] for model in (one, other)
+    )
+    assert torch.allclose(found, expected, rtol=1e-4)
+    images = uneven_data.normalize(uneven_data.test.images[:7])
+    for model in (one, other):
+        place = places_of(model, uneven_data.example_inputs)["up"]
+        output = model.up(images.flatten(2).movedim(1, 0) if model is one else images.flatten(2))
+        assert place.seen(output).shape == (7, 5, 3)
+        each = torch.randn(7, 5)
+        assert torch.allclose(place.seen(output * place.spread(each, output)), place.seen(output) * each[..., None])
 
 
 @pytest.mark.parametrize("criterion", ["l1", "activation_attention"])
