@@ -20,6 +20,7 @@ import notebooks
 from attnprune_edu import workbook
 
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+EMBEDDED = {"12_other_networks": "names", "13_faces": "drawn"}  # what a lesson runs on, where it is not the drawn shapes
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = ROOT / "build" / "screenshots"
 FLAGS = [
@@ -103,6 +104,8 @@ def browser():
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in LESSONS])
 def lesson(request, jupyter, browser):
     """The reader's copy of a lesson, all its cells run: name, page, and the addresses elsewhere that it asked for."""
+    from playwright.sync_api import TimeoutError as TooSlow
+
     address, _ = jupyter
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
@@ -113,7 +116,12 @@ def lesson(request, jupyter, browser):
     )
     page.goto(f"{address}/lab/tree/workbook/{request.param}.ipynb?token={TOKEN}&reset")
     # The indicator in the toolbar says "idle" before there is a kernel at all; a cell run then asks for one in a dialog.
-    page.wait_for_function(f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'", timeout=120_000)
+    ready = f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'"
+    try:
+        page.wait_for_function(ready, timeout=90_000)
+    except TooSlow:  # on a busy machine the first page of a fresh server has come up without a kernel
+        page.reload()
+        page.wait_for_function(ready, timeout=120_000)
     page.wait_for_timeout(1000)
     assert page.locator(".jp-Dialog").count() == 0, "no dialog stands in the way"
     assert page.get_by_text("Jupyter news").count() == 0, "no news either; `make lab` turns them off"
@@ -211,7 +219,8 @@ def test_all_cells_run_without_an_error(lesson):
         page.screenshot(path=SCREENSHOTS / f"{name}-{number:02}.png")
     outputs = page.evaluate(f"{CELLS}.flatMap(cell => cell.outputs.toJSON())")
     assert not [output for output in outputs if output["output_type"] == "error"]
-    assert any("Data in use: shapes" in str(output.get("text")) for output in outputs)
+    data = EMBEDDED.get(name, "shapes")
+    assert any(f"Data in use: {data}" in str(output.get("text")) for output in outputs)
     assert not outside, f"the lesson asked for addresses outside this machine: {outside}"
 
 
