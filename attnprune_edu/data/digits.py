@@ -3,7 +3,6 @@
 Z. Jackson and others, https://github.com/Jakobovski/free-spoken-digit-dataset, version 1.0.10, CC BY-SA 4.0.
 """
 
-import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from .images import ImageData, Images, cache_folder, check_images, check_labels, read_npz
+from .images import ImageData, Images, cache_folder, check_images, check_labels, downloaded, read_npz, source_of
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 RECORDINGS = 50  # of each digit by each speaker
@@ -45,13 +44,10 @@ def load_digits(
 
     Raises FileNotFoundError where there is no such file, and ValueError where it cannot be used or for unknown speakers.
     """
-    chosen = path or os.environ.get("ATTNPRUNE_DIGITS", "").strip()
-    if not chosen and not has_digits():
-        raise FileNotFoundError(
-            f"the spoken digits are not on this machine: nothing at {_cached()}. Fetch them with `attnprune-edu data digits`"
-        )
+    advice = "Fetch them with `attnprune-edu data digits`"
+    source = source_of(path or "auto", "ATTNPRUNE_DIGITS", lambda: downloaded(_cached(), "the spoken digits are", advice))
     needed = ("images", "labels", "speaker", "index")
-    found = read_npz(Path(chosen or _cached()), needed, given="as path or in ATTNPRUNE_DIGITS")
+    found = read_npz(Path(source), needed, given="as path or in ATTNPRUNE_DIGITS")
     images = check_images("images", found["images"])
     labels = check_labels("labels", found["labels"], len(images), range(10))
     speaker = check_labels("speaker", found["speaker"], len(images), SPEAKERS)

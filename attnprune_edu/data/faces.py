@@ -6,7 +6,6 @@ and A. Harter, *Parameterisation of a stochastic model for human face identifica
 """
 
 import functools
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 
 from . import drawn_faces
-from .images import ImageData, Images, cache_folder, check_images, check_labels, read_npz
+from .images import ImageData, Images, cache_folder, check_images, check_labels, downloaded, read_npz, source_of
 
 SOURCES = ("https://ndownloader.figshare.com/files/5976027", "https://cs.nyu.edu/~roweis/data/olivettifaces.mat")
 SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"  # as in scikit-learn's fetch_olivetti_faces
@@ -53,12 +52,7 @@ def load_faces(source: str | Path = "auto", *, announce: bool = True) -> FaceDat
 
     Raises FileNotFoundError where nothing lies at the source, and TypeError or ValueError where it cannot be used.
     """
-    source = str(source)
-    if source == "auto":
-        source = os.environ.get("ATTNPRUNE_FACES", "").strip() or "auto"
-    if source == "auto":
-        source = "olivetti" if has_faces() else "drawn"
-
+    source = source_of(source, "ATTNPRUNE_FACES", lambda: "olivetti" if has_faces() else "drawn")
     if source == "drawn":
         data = from_pictures(
             *_drawn(),
@@ -149,16 +143,13 @@ def _olivetti() -> tuple[np.ndarray, np.ndarray]:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    if not has_faces():
-        raise FileNotFoundError(
-            f"the Database of Faces is not on this machine: nothing at {_cached()}. "
-            "Fetch it with `attnprune-edu data faces`, or use drawn faces: load_faces('drawn')."
-        )
+    advice = "Fetch it with `attnprune-edu data faces`, or use drawn faces: load_faces('drawn')."
+    file = downloaded(_cached(), "the Database of Faces is", advice)
     try:
-        columns = loadmat(_cached())["faces"]  # uint8 (pixels, pictures); MATLAB counts pixels down each column first
+        columns = loadmat(file)["faces"]  # uint8 (pixels, pictures); MATLAB counts pixels down each column first
         images = np.ascontiguousarray(columns.T.reshape(OLIVETTI).transpose(0, 2, 1)).astype(np.uint8)
     except (MatReadError, KeyError, OSError, TypeError, ValueError) as error:
-        raise ValueError(f"{_cached()} is damaged ({error}). Delete it and run `attnprune-edu data faces`.") from error
+        raise ValueError(f"{file} is damaged ({error}). Delete it and run `attnprune-edu data faces`.") from error
     return images, np.arange(len(images)) // 10
 
 

@@ -9,7 +9,7 @@ import copy
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -142,12 +142,7 @@ def load_data(source: str | Path = "auto", *, announce: bool = True) -> ImageDat
 
     Raises FileNotFoundError where nothing lies at the source, and ValueError where what lies there cannot be used.
     """
-    source = str(source)
-    if source == "auto":
-        source = os.environ.get("ATTNPRUNE_DATA", "").strip() or "auto"
-    if source == "auto":
-        source = "cifar10" if has_cifar10() else "shapes"
-
+    source = source_of(source, "ATTNPRUNE_DATA", lambda: "cifar10" if has_cifar10() else "shapes")
     if source == "cifar10":
         data = _load_cifar10()
     elif source == "shapes":
@@ -164,10 +159,25 @@ def load_data(source: str | Path = "auto", *, announce: bool = True) -> ImageDat
     return data
 
 
+def source_of(source: str | Path, variable: str, otherwise: Callable[[], str | Path]) -> str:
+    """``source``, if it is not ``"auto"``; else what the environment variable names, if it is set; else ``otherwise()``."""
+    chosen = str(source)
+    if chosen == "auto":
+        chosen = os.environ.get(variable, "").strip() or "auto"
+    return str(otherwise()) if chosen == "auto" else chosen
+
+
 def cache_folder() -> Path:
     """The folder that holds what was downloaded: ``ATTNPRUNE_CACHE`` if set, else this user's cache folder."""
     chosen = os.environ.get("ATTNPRUNE_CACHE", "").strip()
     return Path(chosen).expanduser() if chosen else user_cache_path("attnprune_edu")
+
+
+def downloaded(file: Path, what: str, advice: str) -> Path:
+    """The ``file`` in the cache folder that holds ``what``; FileNotFoundError with ``advice`` if it is not there."""
+    if not file.is_file():
+        raise FileNotFoundError(f"{what} not on this machine: nothing at {file}. {advice}")
+    return file
 
 
 def has_cifar10() -> bool:

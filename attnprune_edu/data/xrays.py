@@ -4,12 +4,11 @@ J. Yang and others, *MedMNIST v2*, Scientific Data, 2023; CC BY 4.0. From D. Ker
 Diagnoses and Treatable Diseases by Image-Based Deep Learning*, Cell, 2018.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from .augmentation import crop
-from .images import ImageData, Images, cache_folder, check_images, check_labels, read_npz
+from .images import ImageData, Images, cache_folder, check_images, check_labels, downloaded, read_npz, source_of
 
 CLASS_NAMES = ("normal", "pneumonia")
 OFFICIAL = (4_708, 524, 624)  # pictures for training, validation, test
@@ -30,20 +29,16 @@ def load_xrays(path: str | Path | None = None, *, announce: bool = True) -> Imag
 
     Raises FileNotFoundError where there is no such file, and TypeError or ValueError where it cannot be used.
     """
-    chosen = path or os.environ.get("ATTNPRUNE_XRAYS", "").strip()
-    if not chosen and not has_xrays():
-        raise FileNotFoundError(
-            f"the X-rays are not on this machine: nothing at {_cached()}. Fetch them with `attnprune-edu data xrays`"
-        )
-    path = Path(chosen or _cached())
+    advice = "Fetch them with `attnprune-edu data xrays`"
+    source = source_of(path or "auto", "ATTNPRUNE_XRAYS", lambda: downloaded(_cached(), "the X-rays are", advice))
     needed = [f"{part}_{kind}" for part in ("train", "val", "test") for kind in ("images", "labels")]
-    found = read_npz(path, needed, given="as path or in ATTNPRUNE_XRAYS")
+    found = read_npz(Path(source), needed, given="as path or in ATTNPRUNE_XRAYS")
     parts = []
     for part in ("train", "val", "test"):
         images = check_images(f"{part}_images", found[f"{part}_images"])
         parts.append(Images(images, check_labels(f"{part}_labels", found[f"{part}_labels"], len(images), CLASS_NAMES)))
     data = ImageData(
-        "xrays" if tuple(len(part.labels) for part in parts) == OFFICIAL else path.stem,
+        "xrays" if tuple(len(part.labels) for part in parts) == OFFICIAL else Path(source).stem,
         CLASS_NAMES,
         *parts,
         note="Chest X-rays from MedMNIST (CC BY 4.0), far too small for a physician: not fit for any medical decision.",
