@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer, timer
 
 from ..data.images import ImageData
-from ..networks.inference import evaluating, fast_layout, network_inputs
+from ..networks.inference import evaluating, fast_layout, inputs_for
 from ..networks.kinds import channel_dim, is_depthwise, output_dim, plain_layers
 from ..networks.models import copy_of
 
@@ -37,9 +37,7 @@ def stairs(full: int) -> list[int]:
 
 def batch_of(model: nn.Module, data: ImageData, batch_size: int) -> Tensor:
     """The first ``batch_size`` validation images as ``model`` takes them, in the layout that suits it."""
-    images = data.validation.images
-    pixels = network_inputs(model, data, images[torch.arange(batch_size) % len(images)])  # again from the first if too few
-    return pixels.contiguous(memory_format=fast_layout(model, data))
+    return inputs_for(model, data.inputs(batch_size)).contiguous(memory_format=fast_layout(model, data))
 
 
 @torch.no_grad()

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from ..data.images import ImageData
-from ..networks.inference import evaluating, fast_layout, inputs_for, network_inputs, predict_classes
+from ..networks.inference import evaluating, fast_layout, inputs_for, predict_classes
 from ..networks.macs import count_macs
-from ..pruning.silence import unmask
+from ..pruning.single_weights import count_nonzero
 from .checkpoints import stored_bytes
 from .memory import peak_memory
 from .onnx_export import OnnxNetwork, onnx_bytes
@@ -170,7 +170,7 @@ def _reports(
             recall,
             recall.mean(),
             count_params(model),
-            sum(int(parameter.count_nonzero()) for parameter in unmask(model).parameters()),
+            count_nonzero(model),
             count_macs(model, example_inputs=inputs_for(model, data.inputs(1))),
             len(stored_bytes(model)),
             peak_memory(model, inputs_for(model, data.inputs(max(batch_sizes)))),
@@ -221,24 +221,21 @@ def latency_ms(
         raise ValueError("models must hold at least one network, got an empty dictionary")
     if batch_size < 1 or rounds < 1:
         raise ValueError(f"batch_size and rounds must be at least 1, got batch_size={batch_size}, rounds={rounds}")
-    images = data.validation.images
-    images = images[torch.arange(batch_size) % len(images)]  # again from the first if there are too few
+    inputs = data.inputs(batch_size)
     modules = [model for model in models.values() if isinstance(model, nn.Module)]
     with evaluating(*modules):
-        timers = {name: _fastest(_timers(model, data, images)) for name, model in models.items()}
+        timers = {name: _fastest(_timers(model, data, inputs)) for name, model in models.items()}
         passes = {name: _passes(timer, 0.01) for name, timer in timers.items()}
         turns = [{name: 1000 * timer.timeit(passes[name]).mean for name, timer in timers.items()} for _ in range(rounds)]
     return pd.DataFrame(turns)
 
 
-def _timers(model: nn.Module | OnnxNetwork, data: ImageData, images: Tensor) -> list[Timer]:
-    """A timer of one forward pass for each memory layout in which ``model`` takes ``images``."""
+def _timers(model: nn.Module | OnnxNetwork, data: ImageData, inputs: Tensor) -> list[Timer]:
+    """A timer of one forward pass for each memory layout in which ``model`` takes the normalised ``inputs``."""
+    choices = [inputs]
     if isinstance(model, nn.Module):
-        inputs = network_inputs(model, data, images)
         layouts = {torch.contiguous_format, fast_layout(model, data)}
-        choices = [inputs.contiguous(memory_format=layout) for layout in layouts]
-    else:
-        choices = [data.normalize(images)]
+        choices = [inputs_for(model, inputs).contiguous(memory_format=layout) for layout in layouts]
     code, threads = "with torch.inference_mode(): model(inputs)", torch.get_num_threads()
     known = {"torch": torch, "model": model}
     return [Timer(code, globals=known | {"inputs": inputs}, num_threads=threads) for inputs in choices]

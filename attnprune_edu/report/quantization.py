@@ -137,7 +137,7 @@ def compare_on_device(
             low, median, high = turns[key].quantile([0.25, 0.5, 0.75])
             rows[key] |= {f"latency{suffix}_ms": median, f"latency{suffix}_iqr_ms": high - low}
             rows[key][f"speedup{suffix}"] = (first / turns[key]).median()
-    batch = {"images": data.normalize(images[torch.arange(batch_size) % len(images)]).numpy()}
+    batch = {"images": data.inputs(batch_size).numpy()}
     for key, content in contents.items():
         rows[key]["peak_memory"] = onnx_peak_memory(content, batch)
     table = pd.DataFrame(rows.values(), pd.MultiIndex.from_tuples(rows, names=["network", "type"]))
