@@ -25,13 +25,12 @@ import pandas as pd
 import torch
 from budget import Parent
 from recovery import ROOT, append, has
-from torch import Tensor, nn
-from train_checkpoints import MOMENTUM, Cycle, InBfloat16
+from torch import nn
+from train_checkpoints import MOMENTUM, Cycle, Unfinished
 
 import attnprune_edu as ap
 from attnprune_edu.networks.training import cross_entropy
 from attnprune_edu.pruning.single_weights import count_nonzero, keep_largest
-from attnprune_edu.report.checkpoints import atomic_write
 
 TABLE = ROOT / "attnprune_edu" / "experiments" / "results" / "aims.csv"
 UNFINISHED = ROOT / "build" / "aims"
@@ -64,32 +63,10 @@ def trained(
     """``model`` after ``epochs`` by the recipe of ``network``, from where an earlier run of the same ``name`` stopped."""
     windows = 2 * epochs // 3 if network == "resnet20" else 0  # the article's takes one size of image alone
     cycle = Cycle({"epochs": epochs} | RECIPES[network], small_epochs=windows)
-    stored, table = UNFINISHED / f"{name}.safetensors", UNFINISHED / f"{name}.csv"
-    rows = pd.read_csv(table).to_dict("records") if table.exists() else []
-    model = ap.load_model(stored) if rows else model
-    done = len(rows)
-
-    def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-        return cycle.augment(images, generator, done=len(rows))
-
-    def keep(_, row):
-        rows.append(row | {"epoch": len(rows) + 1})
-        ap.save_model(model, stored)
-        with atomic_write(table) as unfinished:
-            pd.DataFrame(rows).to_csv(unfinished, index=False)
-        print(name, rows[-1], flush=True)
-
-    if done < epochs:
-        loss_fn = ap.Distillation(copy.deepcopy(teacher).bfloat16()) if loss == "teacher" else cross_entropy
-        options = {
-            "loss_fn": loss_fn,
-            "augment": augment,
-            "callbacks": [keep],
-            "progress": False,
-            "seed": 1000 * seed + done,
-        }
-        ap.train(InBfloat16(model), data, **cycle.options | {"epochs": epochs - done, "done_epochs": done}, **options)
-    return model
+    loss_fn = ap.Distillation(copy.deepcopy(teacher).bfloat16()) if loss == "teacher" else cross_entropy
+    run = Unfinished(model, UNFINISHED, name)
+    run.go_on(data, cycle, bfloat16=True, seed=1000 * seed, loss_fn=loss_fn)
+    return run.model
 
 
 def pruned(parent: Parent, method: str, cost: str, budget: float) -> tuple[nn.Module, dict]:

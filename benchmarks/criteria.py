@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 from prune_speed import torch_pruning
 from recovery import ROOT, append, dense_network, has
 from torch import nn
-from train_checkpoints import single_cycle
+from train_checkpoints import RECIPES
 
 import attnprune_edu as ap
 from attnprune_edu.networks.models import architecture_of, rebuild
@@ -91,7 +91,7 @@ def from_scratch(network: str, data: ap.ImageData, ratio: float, seed: int) -> d
     pruned = prune_to(dense, data, ratio, channels_of(dense), "random", removed=True, seed=seed)
     torch.manual_seed(seed)
     small = rebuild(architecture_of(pruned))
-    options = single_cycle(f"{network}-cifar10") | {"epochs": PLANS[network].scratch[1]}
+    options = RECIPES[f"{network}-cifar10"].single_cycle | {"epochs": PLANS[network].scratch[1]}
     ap.train(small, data, seed=seed, progress=False, **options)
     return costs(small, data)
 

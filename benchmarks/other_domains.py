@@ -13,7 +13,7 @@ name copies.
     face-net            the Database of Faces: likewise; it tells thirty people apart
 
 Each seed has a dense network of its own: seed 0 is the one that ships with the package, if one does, the others are trained
-in the same way (benchmarks/train_checkpoints.py) and kept in build/other_domains/. The same share is removed from every
+in the same way (benchmarks/train_checkpoints.py) and kept in build/dense/. The same share is removed from every
 layer, then the layers behind are solved for again (repair), and what is left is fine-tuned for three epochs. That alone may
 help or harm, so the dense network is fine-tuned alike as well. Time is the processor's, of one thread, for a batch of 64,
 and divided by that of the dense network, both measured in turns.
@@ -34,11 +34,10 @@ from matplotlib.figure import Figure
 from recovery import ROOT, append, has
 from torch import nn
 from torch.utils.benchmark import Timer
-from train_checkpoints import RECIPES, Cycle, Recipe
+from train_checkpoints import RECIPES, Cycle, Recipe, dense_network
 
 import attnprune_edu as ap
 from attnprune_edu.networks.inference import evaluating, fast_layout
-from attnprune_edu.report.checkpoints import SHIPPED_FOR
 from attnprune_edu.widgets.difference import STAGES
 
 TABLE = ROOT / "attnprune_edu" / "experiments" / "results" / "other-domains.csv"
@@ -78,26 +77,8 @@ PRUNINGS = (
 )
 
 
-def dense_network(name: str, data: ap.ImageData, seed: int) -> nn.Module:
-    """The dense network of ``seed``: as it ships, or trained as the one that ships was."""
-    if seed == 0 and data.name in SHIPPED_FOR[name]:
-        return ap.load_model(name, data.name)
-    path = ROOT / "build" / "other_domains" / f"{name}-{data.name}-{seed}.safetensors"
-    if not path.exists():
-        torch.manual_seed(seed)
-        model = NETWORKS[name].network.for_data(data)
-        ap.train(model, data, seed=seed, progress=False, **training_of(name))
-        ap.save_model(model, path, dtype=torch.float16)
-    return ap.load_model(path)
-
-
-def training_of(name: str) -> dict:
-    (cycle,) = NETWORKS[name].cycles
-    return cycle.options
-
-
 def fine_tuned(model: nn.Module, name: str, data: ap.ImageData, seed: int) -> nn.Module:
-    batch_size = training_of(name).get("batch_size", 100)
+    batch_size = NETWORKS[name].single_cycle.get("batch_size", 100)
     ap.fine_tune(model, data, EPOCHS, batch_size=batch_size, seed=seed, progress=False)
     return model
 
@@ -138,10 +119,10 @@ def processor_ms(models: dict[str, nn.Module], data: ap.ImageData, rounds: int =
 def measure_dense(name: str, data: ap.ImageData, seed: int) -> None:
     cell = {"network": name, "data": data.name, "channels": "none", "pruning_ratio": 0.0, "seed": seed}
     if not has(TABLE, network=name, criterion="dense", seed=seed):
-        dense = dense_network(name, data, seed)
+        dense = dense_network(name, NETWORKS[name], data, seed)
         append(cell | {"criterion": "dense"} | quality(dense, data) | costs(dense, dense, data), TABLE)
     if not has(TABLE, network=name, criterion="dense, fine-tuned", seed=seed):
-        tuned = fine_tuned(dense_network(name, data, seed), name, data, seed)
+        tuned = fine_tuned(dense_network(name, NETWORKS[name], data, seed), name, data, seed)
         append(cell | {"criterion": "dense, fine-tuned"} | quality(tuned, data) | costs(tuned, tuned, data), TABLE)
 
 
@@ -160,7 +141,7 @@ def measure(
 def measure_missing(pruning: Pruning, ratio: float, data: ap.ImageData, seed: int) -> None:
     """The cells of all criteria; all leave networks of one shape, which cost the same, so that one is timed for all."""
     cell = {"network": pruning.network, "channels": pruning.channels, "pruning_ratio": ratio, "seed": seed}
-    dense, cost = dense_network(pruning.network, data, seed), {}
+    dense, cost = dense_network(pruning.network, NETWORKS[pruning.network], data, seed), {}
     for criterion in pruning.criteria:
         if not has(TABLE, **cell, criterion=criterion):
             row, small = measure(pruning, dense, data, ratio, criterion, seed)

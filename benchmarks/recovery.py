@@ -3,7 +3,7 @@
     python benchmarks/recovery.py [--seeds 3] [--ratios 0.1 0.3 0.5 0.7 0.9]
 
 For each seed there is a dense ArticleNet: seed 0 is the network that ships with the package, the others are trained here in
-the same way and kept in build/recovery/. Every finished cell goes to attnprune_edu/experiments/results/recovery.csv at once,
+the same way and kept in build/dense/. Every finished cell goes to attnprune_edu/experiments/results/recovery.csv at once,
 so that a run that was stopped goes on where it was; let only one run at a time. At the end the table is printed, and drawn
 as benchmarks/pictures/recovery.png.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from train_checkpoints import single_cycle
+import train_checkpoints
+from train_checkpoints import RECIPES
 
 import attnprune_edu as ap
 from attnprune_edu.pruning.schedules import channels_of, prune_to
@@ -34,16 +35,8 @@ METHODS = {  # name: (repaired, stages), with 0 stages for no training at all
 
 
 def dense_network(data: ap.ImageData, seed: int) -> torch.nn.Module:
-    """The dense network of ``seed``: as it ships, or trained as the one that ships was (benchmarks/train_checkpoints.py)."""
-    if seed == 0:
-        return ap.load_model("article-net", data.name)
-    path = ROOT / "build" / "recovery" / f"dense-{data.name}-{seed}.safetensors"
-    if not path.exists():
-        torch.manual_seed(seed)
-        model = ap.ArticleNet()
-        ap.train(model, data, seed=seed, progress=False, **single_cycle(f"article-net-{data.name}"))
-        ap.save_model(model, path, dtype=torch.float16)
-    return ap.load_model(path)
+    """The dense ``ArticleNet`` of ``seed`` (benchmarks/train_checkpoints.py)."""
+    return train_checkpoints.dense_network("article-net", RECIPES[f"article-net-{data.name}"], data, seed)
 
 
 def measure(dense: torch.nn.Module, data: ap.ImageData, seed: int, ratio: float, repaired: bool, stages: int) -> dict:

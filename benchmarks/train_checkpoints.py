@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 import attnprune_edu as ap
 from attnprune_edu.data.augmentation import crop, flip_and_crop
-from attnprune_edu.report.checkpoints import PRETRAINED, atomic_write
+from attnprune_edu.report.checkpoints import PRETRAINED, SHIPPED_FOR, atomic_write
 from attnprune_edu.report.evaluation import count_params
 
 SEED = 0
-UNFINISHED = Path(__file__).resolve().parent.parent / "build" / "checkpoints"
+BUILD = Path(__file__).resolve().parent.parent / "build"
+UNFINISHED, DENSE = BUILD / "checkpoints", BUILD / "dense"
 
 
 class Cycle(NamedTuple):
@@ -81,6 +82,12 @@ class Recipe(NamedTuple):
     variable: str = ""
     credit: str = ""
 
+    @property
+    def single_cycle(self) -> dict:
+        """Options of ``train`` for a network made in the same way, if that takes one plain cycle."""
+        (cycle,) = self.cycles  # a second one would fail here, and not be left out in silence
+        return cycle.options
+
 
 def nesterov_sgd(parameters, lr: float, weight_decay: float) -> torch.optim.SGD:
     """Stochastic gradient descent with Nesterov's momentum, which the one-cycle schedule moves between 0.85 and 0.95."""
@@ -128,12 +135,6 @@ RECIPES = {
 }
 
 
-def single_cycle(name: str) -> dict:
-    """Options of ``train`` for a network like the one called ``name``, whose recipe has one plain cycle."""
-    (cycle,) = RECIPES[name].cycles  # a second one would fail here, and not be left out in silence
-    return cycle.options
-
-
 class InBfloat16(nn.Module):
     """Lets ``model`` multiply in bfloat16, which takes half of the time on a CPU that knows it; its weights stay float32."""
 
@@ -166,42 +167,68 @@ AUGMENTATIONS = {flip_and_crop: "flips and shifts", crop: "shifts", None: "no au
 SUBJECTS = {"names": "people", "digits": "speech", "drawn": "people", "olivetti": "people"}  # else pictures
 
 
+class Unfinished:
+    """The training of ``model``, kept in ``folder`` under ``name`` after each epoch, so that it can go on another day.
+
+    ``model`` is as it was when it was kept last, if it was. ``rows`` are those of ``train``, one for each epoch so far.
+    """
+
+    def __init__(self, model: nn.Module, folder: Path, name: str):
+        self.network, self.table = folder / f"{name}.safetensors", folder / f"{name}.csv"
+        self.model, self.name, self.rows = model, name, []
+        if self.table.exists():
+            self.model, self.rows = ap.load_model(self.network), pd.read_csv(self.table).to_dict("records")
+
+    def keep(self, _, row: dict) -> None:
+        self.rows.append(row | {"epoch": len(self.rows) + 1})
+        ap.save_model(self.model, self.network)
+        with atomic_write(self.table) as unfinished:
+            pd.DataFrame(self.rows).to_csv(unfinished, index=False)
+        print(self.name, self.rows[-1], flush=True)
+
+    def go_on(
+        self, data: ap.ImageData, cycle: Cycle, *, before: int = 0, bfloat16: bool = False, seed: int = SEED, **options
+    ) -> None:
+        """Train for the rest of ``cycle``; the first ``before`` epochs were of others. ``options``: of ``train``."""
+        planned = {"done_epochs": 0} | cycle.options
+        done = len(self.rows) - before
+        if done >= planned["epochs"]:
+            return
+
+        def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+            return cycle.augment(images, generator, done=len(self.rows) - before)
+
+        planned["epochs"] -= done
+        planned["done_epochs"] += done
+        planned |= {"seed": seed + len(self.rows), "augment": "usual" if cycle.plain else augment}
+        model = InBfloat16(self.model) if bfloat16 else self.model
+        ap.train(model, data, callbacks=[self.keep], progress=False, **planned, **options)
+
+
 def trained(name: str, recipe: Recipe, data: ap.ImageData) -> tuple[nn.Module, pd.DataFrame]:
     """The network of ``recipe``, trained from where an earlier run stopped, and what happened in each epoch."""
-    network, table = UNFINISHED / f"{name}.safetensors", UNFINISHED / f"{name}.csv"
     torch.manual_seed(SEED)
-    model, rows = recipe.network.for_data(data), []
-    if table.exists():
-        model, rows = ap.load_model(network), pd.read_csv(table).to_dict("records")
-
-    def keep(_, row):
-        rows.append(row | {"epoch": len(rows) + 1})
-        ap.save_model(model, network)
-        with atomic_write(table) as unfinished:
-            pd.DataFrame(rows).to_csv(unfinished, index=False)
-        print(rows[-1], flush=True)
-
-    before = 0  # epochs of the cycles before
+    run, before = Unfinished(recipe.network.for_data(data), UNFINISHED, name), 0
     for cycle in recipe.cycles:
-        go_on(InBfloat16(model) if recipe.bfloat16 else model, data, cycle, rows, before, keep)
+        run.go_on(data, cycle, before=before, bfloat16=recipe.bfloat16)
         before += cycle.options["epochs"]
-    return model, pd.DataFrame(rows)
+    return run.model, pd.DataFrame(run.rows)
 
 
-def go_on(model: nn.Module, data: ap.ImageData, cycle: Cycle, rows: list[dict], before: int, keep: Callable) -> None:
-    """Train ``model`` for the rest of ``cycle``. ``keep`` adds each epoch to ``rows``; the first ``before`` are others."""
-    options = {"done_epochs": 0} | cycle.options
-    done = len(rows) - before
-    if done >= options["epochs"]:
-        return
+def dense_network(name: str, recipe: Recipe, data: ap.ImageData, seed: int) -> nn.Module:
+    """The dense network of ``seed``: 0 is the one that ships, if one does, the others are trained in the same way.
 
-    def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-        return cycle.augment(images, generator, done=len(rows) - before)
-
-    options["epochs"] -= done
-    options["done_epochs"] += done
-    usual_or_more = "usual" if cycle.plain else augment
-    ap.train(model, data, seed=SEED + len(rows), augment=usual_or_more, callbacks=[keep], progress=False, **options)
+    These are kept in build/dense.
+    """
+    if seed == 0 and data.name in SHIPPED_FOR[name]:
+        return ap.load_model(name, data.name)
+    path = DENSE / f"{name}-{data.name}-{seed}.safetensors"
+    if not path.exists():
+        torch.manual_seed(seed)
+        model = recipe.network.for_data(data)
+        ap.train(model, data, seed=seed, progress=False, **recipe.single_cycle)
+        ap.save_model(model, path, dtype=torch.float16)
+    return ap.load_model(path)
 
 
 def build(name: str) -> None:
