@@ -68,6 +68,13 @@ def entries(channels: Tensor, size: int, run: int = 1) -> Tensor:
     return spread if len(spread) == size else spread.repeat(size // len(spread))
 
 
+def along(values: Tensor, dim: int, tensor: Tensor) -> Tensor:
+    """``values`` in the shape that meets a weight ``tensor`` along its dimension ``dim``, or a vector entry by entry."""
+    shape = [1] * tensor.ndim
+    shape[dim if tensor.ndim > 1 else 0] = -1
+    return values.view(shape)
+
+
 def layers_with_channels(model: nn.Module) -> dict[str, nn.Module | Units]:
     """Return {name: layer} of everything in ``model`` that has channels, in the order of definition.
 

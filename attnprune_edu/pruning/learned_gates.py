@@ -13,10 +13,10 @@ from torch.nn.utils import parametrize
 
 from ..data.images import ImageData
 from ..networks.inference import predict
-from ..networks.kinds import output_dim
+from ..networks.kinds import along, output_dim
 from ..networks.training import Loss, cross_entropy
 from .gates import Place, places_of
-from .silence import masks_of
+from .silence import drop_parametrizations, masks_of
 
 
 class Scale(nn.Module):
@@ -28,14 +28,7 @@ class Scale(nn.Module):
 
     def forward(self, tensor: Tensor) -> Tensor:
         """Scale ``tensor``, a weight or a bias."""
-        return tensor * _along(self.gate, self.dim, tensor)
-
-
-def _along(values: Tensor, dim: int, tensor: Tensor) -> Tensor:
-    """``values`` (channels,) in the shape that multiplies a weight ``tensor`` along ``dim``, or a vector entry by entry."""
-    shape = [1] * tensor.ndim
-    shape[dim if tensor.ndim > 1 else 0] = -1
-    return values.view(shape)
+        return tensor * along(self.gate, self.dim, tensor)
 
 
 class L1Gates:
@@ -78,12 +71,9 @@ class L1Gates:
         for module in self._scales:
             folded = {part: getattr(module, part).detach() for part in _parts(module)}
             originals = {part: module.parametrizations[part].original for part in folded}
-            # torch's remove_parametrizations would edit the module's class, which a copy made meanwhile shares with it.
-            module.__class__ = type(module).__base__
-            del module.parametrizations
+            drop_parametrizations(module, type(module).__base__, originals)
             for part, original in originals.items():
                 original.data = folded[part]
-                module.register_parameter(part, original)
 
     def __call__(self, scores: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
         """The loss of class ``scores`` (N, classes), with the pull on the gates."""
@@ -197,4 +187,4 @@ def _fold(place: Place, gates: Tensor) -> None:
         dim = output_dim(place.module) if tensor.ndim > 1 else 0
         full = gates.new_ones(tensor.shape[dim])
         full[place.entries] = gates
-        tensor.mul_(_along(full, dim, tensor).to(tensor))
+        tensor.mul_(along(full, dim, tensor).to(tensor))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..networks.kinds import entries, layers_with_channels, rows, width
+from ..networks.kinds import along, entries, layers_with_channels, rows, width
 from ..networks.models import copy_of
 
 
@@ -27,11 +27,9 @@ class ChannelMask(nn.Module):
 
     def forward(self, tensor: Tensor) -> Tensor:
         """Mask ``tensor``, which has so many entries for each channel along ``dim``."""
-        dim = self.dim if tensor.ndim > 1 else 0
-        shape = [1] * tensor.ndim
-        shape[dim] = -1
+        size = tensor.shape[self.dim if tensor.ndim > 1 else 0]
         # Not a product: zero times a weight that has run off to infinity would be NaN.
-        return torch.where(entries(self.keep, tensor.shape[dim], self.run).view(shape), tensor, 0.0)
+        return torch.where(along(entries(self.keep, size, self.run), self.dim, tensor), tensor, 0.0)
 
 
 class WeightMask(nn.Module):
@@ -93,18 +91,27 @@ def mask_on_layer(layer, kind: type) -> ChannelMask | WeightMask | None:
     return mask_on(module, kind, part=part)
 
 
+def drop_parametrizations(module: nn.Module, kind: type[nn.Module], parameters: dict[str, nn.Parameter]) -> None:
+    """Make ``module`` a plain one of its ``kind`` again, with ``parameters`` in place of those that were parametrised.
+
+    Torch's remove_parametrizations would edit the module's class, which a deep copy shares with its original.
+    """
+    module.__class__ = kind
+    del module.parametrizations
+    for part, parameter in parameters.items():
+        module.register_parameter(part, parameter)
+
+
 def _without_masks(model: nn.Module, value) -> nn.Module:
     masked = {name: module for name, module in model.named_modules() if mask_on(module, ChannelMask, WeightMask) is not None}
     # The masks, which are most of the work, stay behind.
     plain = copy_of(model, {id(module.parametrizations): None for module in masked.values()})
     for name, module in masked.items():
-        copied = plain.get_submodule(name)
-        # torch's remove_parametrizations would edit the module's class, which a deep copy shares with its original.
-        copied.__class__ = type(module).__base__
-        del copied.parametrizations
-        for part, masks in module.parametrizations.items():
-            tensor = value(module, part).detach().clone()
-            copied.register_parameter(part, nn.Parameter(tensor, requires_grad=masks.original.requires_grad))
+        parameters = {
+            part: nn.Parameter(value(module, part).detach().clone(), requires_grad=masks.original.requires_grad)
+            for part, masks in module.parametrizations.items()
+        }
+        drop_parametrizations(plain.get_submodule(name), type(module).__base__, parameters)
     return plain
 
 
