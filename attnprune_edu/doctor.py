@@ -205,7 +205,7 @@ def cache_folder() -> Finding:
 
 def shipped_networks() -> Iterator[Finding]:
     """Do the networks that ship with the package load?"""
-    for name, data_name in ((name, data) for name, all_data in checkpoints.SHIPPED_FOR.items() for data in all_data):
+    for name, data_name in ((name, data) for name, (_, all_data) in checkpoints.SHIPPED.items() for data in all_data):
         try:
             checkpoints.load_model(name, data_name)
         except (FileNotFoundError, ValueError) as error:

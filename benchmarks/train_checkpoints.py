@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import attnprune_edu as ap
 from attnprune_edu.data.augmentation import crop, flip_and_crop
-from attnprune_edu.report.checkpoints import PRETRAINED, SHIPPED_FOR, atomic_write
+from attnprune_edu.report.checkpoints import PRETRAINED, SHIPPED, atomic_write
 from attnprune_edu.report.evaluation import count_params
 
 SEED = 0
@@ -220,7 +220,7 @@ def dense_network(name: str, recipe: Recipe, data: ap.ImageData, seed: int) -> n
 
     These are kept in build/dense.
     """
-    if seed == 0 and data.name in SHIPPED_FOR[name]:
+    if seed == 0 and data.name in SHIPPED[name][1]:
         return ap.load_model(name, data.name)
     path = DENSE / f"{name}-{data.name}-{seed}.safetensors"
     if not path.exists():

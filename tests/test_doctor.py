@@ -196,7 +196,7 @@ def test_a_damaged_network_and_a_foreign_kernel_are_named(monkeypatch, tmp_path)
     monkeypatch.setattr(checkpoints, "PRETRAINED", tmp_path)
     damaged, *absent = failing(doctor.shipped_networks())
     assert "damaged" in damaged.found
-    names = [f"{name}-{data}" for name, all_data in checkpoints.SHIPPED_FOR.items() for data in all_data][1:]
+    names = [f"{name}-{data}" for name, (_, all_data) in checkpoints.SHIPPED.items() for data in all_data][1:]
     assert all(f"no network '{name}'" in it.found for name, it in zip(names, absent, strict=True))
     from jupyter_client.kernelspec import KernelSpecManager
 

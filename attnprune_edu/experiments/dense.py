@@ -27,7 +27,8 @@ def dense_network(name: str, data: ImageData, *, progress: bool = True) -> nn.Mo
     """
     if name not in SHIPPED:
         raise ValueError(f"name must be one of {', '.join(map(repr, SHIPPED))}, got {name!r}")
-    takes = TokenData.each if SHIPPED[name] in (NameGRU, NameTransformer) else ImageData.each
+    network, _ = SHIPPED[name]
+    takes = TokenData.each if network in (NameGRU, NameTransformer) else ImageData.each
     if data.each != takes:
         raise TypeError(f"data must hold {takes} for {name!r}, got {data.each}")
     if shipped_file(name, data.name).is_file():
@@ -36,7 +37,7 @@ def dense_network(name: str, data: ImageData, *, progress: bool = True) -> nn.Mo
     if not path.is_file():
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = SHIPPED[name].for_data(data)
+            model = network.for_data(data)
         one_epoch = count_macs(model, example_inputs=data.inputs(1)) * len(data.train.labels)
         epochs = min(MOST_EPOCHS, max(1, int(MOST_MACS / one_epoch)))
         if progress:

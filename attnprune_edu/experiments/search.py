@@ -15,7 +15,7 @@ from ..data.images import ImageData
 from ..pruning.budget import QUICK, loss_on_validation, scores_of, smaller, topped_up
 from ..pruning.costs import cost_terms, dense_choice
 from ..pruning.importance import Criterion
-from ..pruning.knapsack import Term, total_cost
+from ..pruning.knapsack import Term, in_figures, total_cost
 from ..pruning.multiples import check_round_to, fewest, width_within
 from .fingerprint import fingerprint
 from .questions import load, store
@@ -160,7 +160,7 @@ class _Question:
         if total_cost(self.terms, at(low)) > self.limit:
             least = total_cost(self.terms, at(low))
             of_what = f"the cost of {fewest(self.round_to)} in each group"
-            raise ValueError(f"budget must be at least {least:,.6g}, {of_what}, got {self.limit:,.6g}")
+            raise ValueError(f"budget must be at least {in_figures(least)}, {of_what}, got {in_figures(self.limit)}")
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             low, high = (middle, high) if total_cost(self.terms, at(middle)) <= self.limit else (low, middle)

@@ -28,7 +28,7 @@ from .blocks import removable_blocks, remove_blocks, silence_blocks
 from .costs import COSTS, cost_terms, dense_choice
 from .groups import couple, groups_of
 from .importance import Criterion, score
-from .knapsack import Term, greedy, knapsack, total_cost
+from .knapsack import Term, greedy, in_figures, knapsack, total_cost
 from .latency import batch_of, share_of_time
 from .masks import mask
 from .multiples import check_round_to, fewest, narrower, nearest_width, wider, width_within
@@ -77,7 +77,8 @@ class Plan:
         widths = ", ".join(f"{name} {row.kept}/{row.of}" for name, row in self.kept[self.kept.level == "filters"].iterrows())
         blocks = f"; without the blocks {', '.join(self.removed_blocks)}" if self.removed_blocks else ""
         measured = "" if self.measured is None else f", measured {self.measured / self.dense:.1%}"
-        return f"{self.spent:,.6g} of {self.dense:,.6g} {unit} ({self.spent / self.dense:.1%}{measured}): {widths}{blocks}"
+        of = f"{in_figures(self.spent)} of {in_figures(self.dense)} {unit}"
+        return f"{of} ({self.spent / self.dense:.1%}{measured}): {widths}{blocks}"
 
 
 def allocate(
@@ -300,7 +301,7 @@ def _uniform(dense: dict[str, int], terms: list[Term], limit: float, round_to: i
         if (cost := total_cost(terms, chosen)) <= limit:
             return chosen
     least = f"the cost of {fewest(round_to)} in each group"
-    raise ValueError(f"budget must be at least {cost:,.6g}, {least}, got {limit:,.6g}")
+    raise ValueError(f"budget must be at least {in_figures(cost)}, {least}, got {in_figures(limit)}")
 
 
 def _filled(

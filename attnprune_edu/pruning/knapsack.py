@@ -29,6 +29,11 @@ def total_cost(terms: list[Term], chosen: dict[str, float]) -> float:
     return float(sum(term.cost(*(chosen[name] for name in term.names)) for term in terms))
 
 
+def in_figures(cost: float) -> str:
+    """A cost as people read it: MACs and parameters in full, milliseconds with four figures."""
+    return f"{cost:,.0f}" if cost >= 1000 or float(cost).is_integer() else f"{cost:.4g}"
+
+
 def knapsack(
     losses: dict[str, dict[float, float]], terms: list[Term], budget: float, *, resolution: int | None = 1000
 ) -> dict[str, float]:
@@ -74,7 +79,7 @@ def knapsack(
         chosen, loss, cost = chosen[stays], loss[stays], cost[stays]
     if not (cost <= budget).any():
         cheapest = total_cost(terms, {name: min(options) for name, options in losses.items()})
-        raise ValueError(f"budget must be at least {cheapest:,.6g}, the cost of the smallest options, got {budget:,.6g}")
+        raise _too_small(budget, cheapest)
     best = np.lexsort((cost, loss))[0]
     answer = dict(zip(names, chosen[best].tolist(), strict=True))
     return {name: answer[name] for name in losses}
@@ -95,10 +100,16 @@ def greedy(losses: dict[str, dict[float, float]], terms: list[Term], budget: flo
                 if saved > 0:
                     steps.append(((losses[name][option] - losses[name][chosen[name]]) / saved, name, option))
         if not steps:
-            raise ValueError(f"budget must be at least {cost:,.6g}, the cost of the smallest options, got {budget:,.6g}")
+            raise _too_small(budget, cost)
         _, name, option = min(steps)
         chosen[name] = option
     return chosen
+
+
+def _too_small(budget: float, least: float) -> ValueError:
+    return ValueError(
+        f"budget must be at least {in_figures(least)}, the cost of the smallest options, got {in_figures(budget)}"
+    )
 
 
 def _order(losses: dict[str, dict[float, float]], terms: list[Term]) -> list[str]:

@@ -19,22 +19,14 @@ from ..pruning.masks import mask, mask_weights
 from ..pruning.silence import masks_of, unmask, weight_masks_of
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
-# What ships: {name of a network: its class}, and {name of a network: names of the data for which there is a trained one}.
+# What ships: {name of a network: (its class, names of the data for which there is a trained one)}.
 SHIPPED = {
-    "article-net": ArticleNet,
-    "resnet20": ResNet20,
-    "name-gru": NameGRU,
-    "name-transformer": NameTransformer,
-    "digit-cnn": DigitCNN,
-    "face-net": FaceNet,
-}
-SHIPPED_FOR = {
-    "article-net": ("cifar10", "shapes"),
-    "resnet20": ("cifar10", "shapes"),
-    "name-gru": ("names",),
-    "name-transformer": ("names",),
-    "digit-cnn": ("digits",),
-    "face-net": ("drawn", "olivetti"),
+    "article-net": (ArticleNet, ("cifar10", "shapes")),
+    "resnet20": (ResNet20, ("cifar10", "shapes")),
+    "name-gru": (NameGRU, ("names",)),
+    "name-transformer": (NameTransformer, ("names",)),
+    "digit-cnn": (DigitCNN, ("digits",)),
+    "face-net": (FaceNet, ("drawn", "olivetti")),
 }
 # Masks are stored beside the weights: a prefix that says of which kind, and the name of the layer.
 _MASKS = {"keep/": masks_of, "keep_weights/": weight_masks_of}

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 import attnprune_edu as ap
-from attnprune_edu.report.checkpoints import PRETRAINED, SHIPPED, SHIPPED_FOR, atomic_write
+from attnprune_edu.report.checkpoints import PRETRAINED, SHIPPED, atomic_write
 
 
 def test_article_net_is_the_articles():
@@ -148,14 +148,13 @@ def test_shipped_networks_have_a_card_that_tells_the_truth_about_their_size(stem
     name, _, data_name = stem.rpartition("-")
     assert f"{SIZES[stem]:,} parameters" in card and f"python benchmarks/train_checkpoints.py {stem}`" in card
     model = ap.load_model(name, data_name)
-    assert type(model) is SHIPPED[name] and ap.count_params(model) == SIZES[stem]
+    assert type(model) is SHIPPED[name][0] and ap.count_params(model) == SIZES[stem]
     assert all(tensor.dtype == torch.float16 for tensor in load_file(file).values() if tensor.is_floating_point())
 
 
 def test_every_shipped_network_is_known_to_the_doctor():
-    known = {f"{name}-{data_name}" for name, all_data in SHIPPED_FOR.items() for data_name in all_data}
+    known = {f"{name}-{data_name}" for name, (_, all_data) in SHIPPED.items() for data_name in all_data}
     assert known == set(SIZES) == {file.stem for file in PRETRAINED.glob("*.safetensors")}
-    assert SHIPPED.keys() == SHIPPED_FOR.keys()
 
 
 def accuracy_on_card(name: str) -> float:

@@ -309,5 +309,7 @@ def test_masks_and_curves_of_another_network_are_refused(tiny_model, tiny_data, 
 
 def test_a_plan_reads_as_a_sentence(tiny_model):
     kept = pd.DataFrame([("filters", 2, 4), ("layers", 0, 1)], index=["conv1", "block"], columns=["level", "kept", "of"])
-    plan = Plan(tiny_model, "params", 600.0, 500.0, 1000.0, kept, 500)
-    assert repr(plan) == "500 of 1,000 parameters (50.0%): conv1 2/4; without the blocks block"
+    plan = Plan(tiny_model, "params", 6e6, 1_297_123.0, 2_594_246.0, kept, 500)
+    assert repr(plan) == "1,297,123 of 2,594,246 parameters (50.0%): conv1 2/4; without the blocks block"
+    plan = Plan(tiny_model, "latency", 0.6, 0.51234, 1.0246, kept, 500, measured=0.5)
+    assert repr(plan).startswith("0.5123 of 1.025 ms (50.0%, measured 48.8%): ")
