@@ -1,4 +1,4 @@
-"""The command ``attnprune-edu``: ``lesson`` copies lessons, ``data`` downloads data sets, ``doctor`` looks around here.
+"""The command ``attnprune-edu``: ``lesson`` and ``lessons`` copy lessons, ``data`` downloads data, ``doctor`` looks around.
 
 What teachers do with it stands in ``grading.cli``.
 """
@@ -23,8 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="attnprune-edu", description="Helpers for the course on pruning with attention.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     lesson = commands.add_parser("lesson", help="copy lessons into workbook/, where you may change what you like")
-    lesson.add_argument("lessons", nargs="*", metavar="NN", help="their numbers, such as 02; without any, all of them")
-    lesson.add_argument("--fresh", action="store_true", help="a clean copy; the one you had keeps a dated name beside it")
+    lessons = commands.add_parser("lessons", help="the same into a FOLDER of your own, wherever the course was installed")
+    lessons.add_argument("folder", metavar="FOLDER", help="where the copies go; made if it is not there")
+    for either in (lesson, lessons):
+        either.add_argument("lessons", nargs="*", metavar="NN", help="their numbers, such as 02; without any, all of them")
+        either.add_argument(
+            "--fresh", action="store_true", help="a clean copy; the one you had keeps a dated name beside it"
+        )
     data = commands.add_parser("data", help="download a data set into the cache folder; run again to resume")
     choices = ", ".join(f"{name} ({what})" for name, (_, what) in DOWNLOADS.items())
     data.add_argument(
@@ -37,18 +42,30 @@ def main(arguments: list[str] | None = None) -> int:
     if command is None:
         parser.print_help()
         return 0
-    return ({"lesson": _lesson, "data": _data, "doctor": _doctor} | teachers.COMMANDS)[command](**chosen)
+    ours = {"lesson": _lesson, "lessons": _lessons, "data": _data, "doctor": _doctor}
+    return (ours | teachers.COMMANDS)[command](**chosen)
 
 
 def _lesson(lessons: list[str], fresh: bool) -> int:
+    return _copy("lesson", lessons, None, fresh)
+
+
+def _lessons(folder: str, lessons: list[str], fresh: bool) -> int:
+    if folder.isdecimal():
+        print(f"attnprune-edu lessons: FOLDER comes first, as in `attnprune-edu lessons FOLDER {folder}`", file=sys.stderr)
+        return 1
+    return _copy("lessons", lessons, folder, fresh)
+
+
+def _copy(command: str, lessons: list[str], folder: str | None, fresh: bool) -> int:
     from . import workbook
 
     try:
-        for notebook, became in workbook.copy_lessons(lessons, fresh=fresh):
+        for notebook, became in workbook.copy_lessons(lessons, folder, fresh=fresh):
             if lessons or became != workbook.AS_IT_WAS:
-                print(f"{notebook.relative_to(workbook.COURSE)}: {became}")
+                print(f"{notebook if folder else notebook.relative_to(workbook.COURSE)}: {became}")
     except (OSError, ValueError) as error:
-        print(f"attnprune-edu lesson: {error}", file=sys.stderr)
+        print(f"attnprune-edu {command}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,6 +1,6 @@
-"""The reader's own copies of the lessons, in the folder ``workbook/`` of the course, which git ignores.
+"""The reader's own copies of the lessons: in ``workbook/`` of the course, which git ignores, or in a folder of their own.
 
-Running a lesson changes the notebook. Done in ``notebooks/``, that would stand in the way of the next ``git pull``.
+Running a lesson changes the notebook. Done in ``notebooks/``, that would stand in the way of the next update.
 """
 
 import json
@@ -9,34 +9,37 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from ._course import COURSE, INSIDE
 from .report.checkpoints import atomic_write
 
-COURSE = Path(__file__).resolve().parent.parent
 AS_IT_WAS = "left as it was"
 
 
 def copy_lessons(
-    chosen: Sequence[str] = (), *, fresh: bool = False, course: Path | None = None
+    chosen: Sequence[str] = (), folder: str | Path | None = None, *, fresh: bool = False, course: Path | None = None
 ) -> Iterator[tuple[Path, str]]:
-    """Copy lessons into the workbook and yield (a notebook there, what became of it in a few words).
+    """Copy lessons into ``folder`` and yield (a notebook there, what became of it in a few words).
 
-    ``chosen`` holds numbers or names such as ``"02"``; empty, it means all lessons. A copy that is there already is left as
-    it is; with ``fresh`` it is renamed after the present time, and a clean one takes its place.
+    ``chosen`` holds numbers or names such as ``"02"``; empty, it means all lessons. ``folder`` is made where it is missing;
+    None means ``workbook/`` of the course. A copy that is there already is left as it is; with ``fresh`` it is renamed after
+    the present time, and a clean one takes its place.
 
-    Raises FileNotFoundError where the notebooks are not beside the package, and ValueError for a lesson that there is not.
+    Raises FileNotFoundError where there are no lessons, or no workbook since the course came as a package;
+    NotADirectoryError where ``folder`` is a file; ValueError for a lesson that there is not, and for the folder of the
+    lessons themselves.
     """
     course = course or COURSE
     shipped = {path.stem: path for path in sorted((course / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
     if not shipped:
-        raise FileNotFoundError(
-            f"no lessons in {course / 'notebooks'}; they come with the course's repository, not with the package alone"
-        )
-    for name in [_find(wanted, list(shipped)) for wanted in chosen] or shipped:
-        copy = course / "workbook" / f"{name}.ipynb"
+        raise FileNotFoundError(f"no lessons in {course / 'notebooks'}: install the course again")
+    names = [_find(wanted, list(shipped)) for wanted in chosen] or list(shipped)
+    target = _target(folder, course)
+    for name in names:
+        copy = target / f"{name}.ipynb"
         if copy.exists() and not fresh:
             yield copy, AS_IT_WAS
             continue
-        clean = _clean_copy(shipped[name])
+        clean = _clean_copy(shipped[name], "lesson" if folder is None else "lessons .")
         if copy.exists():
             kept = copy.with_stem(f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
             copy.rename(kept)
@@ -54,16 +57,37 @@ def _find(wanted: str, names: list[str]) -> str:
     raise ValueError(f"lesson must be one of {', '.join(name.split('_')[0] for name in names)} or a name, got {wanted!r}")
 
 
-def _clean_copy(shipped: Path) -> str:
-    """The text of a shipped notebook under a cell that says whose copy it is, and where its stored outputs come from."""
+def _target(folder: str | Path | None, course: Path) -> Path:
+    """The folder that the copies go to."""
+    if folder is None:
+        if course == INSIDE:
+            raise FileNotFoundError(
+                "there is no workbook/ here, for the course was installed as a package: name a folder of your own, as in "
+                "`attnprune-edu lessons FOLDER`"
+            )
+        return course / "workbook"
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"folder must be one, or not be there yet, and {folder} is a file")
+    if folder.resolve() == (course / "notebooks").resolve():
+        raise ValueError(f"folder must be one of your own, and {folder} holds the lessons that are copied")
+    return folder
+
+
+def _clean_copy(shipped: Path, command: str) -> str:
+    """The text of a shipped notebook under a cell that says whose copy it is, and where its stored outputs come from.
+
+    ``command``: that of ``attnprune-edu`` which writes this copy again, but for the number.
+    """
     notebook = json.loads(shipped.read_text(encoding="utf-8"))
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     printed = "".join("".join(output.get("text", "")) for output in outputs)
     data = re.search(r"^Data in use: (.+)", printed, flags=re.MULTILINE)
+    where = ", in this folder," if command.endswith(".") else ""
     note = (
         "> **Your own copy of this lesson.** Change what you like: no update of the course touches it. "
-        f"`attnprune-edu lesson {shipped.stem[:2]} --fresh` puts a clean, up-to-date one in its place and keeps this one "
-        "under a dated name."
+        f"`attnprune-edu {command} {shipped.stem[:2]} --fresh`{where} puts a clean, up-to-date one in its place and keeps "
+        "this one under a dated name."
     )
     if data:
         note += f"\n>\n> Until you run the cells, the outputs below are stored ones, from a run on these data: {data[1]}"

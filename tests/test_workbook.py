@@ -87,6 +87,42 @@ def test_what_cannot_be_copied_is_named(course, capsys):
     assert str(course / "notebooks") in capsys.readouterr().err
 
 
+def test_a_folder_of_ones_own_gets_copies_that_say_how_to_write_them_again(course, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["lessons", "a/mine", "1"]) == 0
+    (copy,) = (tmp_path / "a" / "mine").iterdir()
+    assert capsys.readouterr().out == f"{copy.relative_to(tmp_path)}: a clean copy\n"
+    note = "".join(json.loads(copy.read_text(encoding="utf-8"))["cells"][0]["source"])
+    again = re.search(r"`attnprune-edu (.+?)`, in this folder,", note)[1].split()
+    copy.write_text("my work")
+    monkeypatch.chdir(copy.parent)
+    assert cli.main(["lessons", "."]) == 0
+    assert copy.read_text() == "my work" and len(list(copy.parent.iterdir())) == 2
+    assert cli.main(again) == 0
+    assert "my work" not in copy.read_text(encoding="utf-8") and len(list(copy.parent.iterdir())) == 3
+    assert not (course / "workbook").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lessons", "02"], "FOLDER comes first"),
+        (["lessons", "notebooks"], "one of your own"),
+        (["lessons", "taken"], "taken is a file"),
+        (["lessons", "new", "77"], "must be one of 00, 01"),
+        (["lesson"], "attnprune-edu lessons FOLDER"),
+    ],
+)
+def test_a_folder_that_cannot_be_is_refused(course, monkeypatch, capsys, arguments, said):
+    (course / "taken").touch()
+    before = sorted(course.rglob("*"))
+    monkeypatch.chdir(course)
+    monkeypatch.setattr(workbook, "INSIDE", course)  # as if the course had come as a package
+    assert cli.main(arguments) == 1
+    assert said in capsys.readouterr().err
+    assert sorted(course.rglob("*")) == before
+
+
 def test_lessons_are_paired_with_notebooks_and_not_with_the_readers_copies():
     config = load_jupytext_config(str(ROOT))
     assert config.default_formats(str(ROOT / "notebooks" / "00_start_here.ipynb"))
@@ -101,4 +137,4 @@ def test_git_looks_past_the_workbook():
 def test_the_command_alone_lists_what_it_can_do(capsys):
     assert cli.main([]) == 0
     listed = capsys.readouterr().out
-    assert all(f"\n    {command} " in listed for command in ("lesson", "data", "doctor"))
+    assert all(f"\n    {command} " in listed for command in ("lesson", "lessons", "data", "doctor"))

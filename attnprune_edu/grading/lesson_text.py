@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import checks
+from .._course import COURSE
 from ..coursework import Exercise, exercises_of
 
-COURSE = Path(__file__).resolve().parent.parent.parent
 FENCE = re.compile(r"```python\n(.*?)```\n?", re.DOTALL)
 FOLDED = re.compile(r"<details><summary>(Hint|Solution)</summary>\n\n(.*?)</details>\n?", re.DOTALL)
 CALL = re.compile(r"ap\.checks\.(\w+)\((\w+)\)")
@@ -32,10 +32,10 @@ class Part:
 
 
 def lesson_file(lesson: str, course: Path = COURSE) -> Path:
-    """The text of a ``lesson``, by its number. Raises FileNotFoundError where the lessons are not beside the package."""
+    """The text of a ``lesson``, by its number. Raises FileNotFoundError where there is none."""
     found = sorted((course / "lessons").glob(f"{lesson}_*.md"))
     if not found:
-        raise FileNotFoundError(f"no lesson {lesson} in {course / 'lessons'}; lessons come with the course's repository")
+        raise FileNotFoundError(f"no lesson {lesson} in {course / 'lessons'}")
     return found[0]
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell
 
+from .._course import COURSE
 from ..coursework import Exercise, exercises_of
 from .key import secret_seed
-from .lesson_text import COURSE, lesson_file
+from .lesson_text import lesson_file
 from .release import PLACEHOLDER, release_notebook, write_all
 from .solutions import solution_of
 

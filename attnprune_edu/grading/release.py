@@ -9,8 +9,9 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from .._course import COURSE
 from ..coursework import Exercise
-from .lesson_text import COURSE, Part, agreed, lesson_file, lesson_values, title_of
+from .lesson_text import Part, agreed, lesson_file, lesson_values, title_of
 from .records import write_text
 
 SETUP = "import copy\nimport math\n\nimport attnprune_edu as ap  # before torch\nimport torch"

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .._course import INSIDE, PACKAGE
 from . import system_calls
 
-PACKAGE = Path(__file__).resolve().parent.parent
 HERE = PACKAGE / "grading"
 WRITABLE = 64 << 20  # bytes in the only place where a student's code can write, and in shared memory
 
@@ -45,7 +45,7 @@ def command(channel: int, calls: int) -> list[str]:
 
     ``calls``: the file descriptor of ``system_calls.open_filter``.
     """
-    hidden = [PACKAGE / "checks", HERE]
+    hidden = [PACKAGE / "checks", HERE, *([INSIDE] if INSIDE.is_dir() else [])]  # the lessons' texts hold solutions
     shown = {
         HERE / "stand_in.py": PACKAGE / "checks" / "__init__.py",
         PACKAGE / "checks" / "verdict.py": PACKAGE / "checks" / "verdict.py",
