@@ -26,8 +26,8 @@ STEPS: dict[str, Callable[..., None]] = {}
 
 
 def step(function: Callable[..., None]) -> Callable[..., None]:
-    """Make ``function`` a step of its name, whose docstring is its line in the list of steps."""
-    STEPS[function.__name__] = function
+    """Make ``function`` a step of its name, with hyphens, whose docstring is its line in the list of steps."""
+    STEPS[function.__name__.replace("_", "-")] = function
     return function
 
 
@@ -172,6 +172,13 @@ def lock() -> None:
 
 
 @step
+def release_check() -> None:
+    """build the wheel, install it into an environment of its own, and do there what readers and teachers do"""
+    prepare()
+    python("-m", "tools.release_check")
+
+
+@step
 def clean() -> None:
     """remove the environment and everything built; your workbook stays"""
     caches = [path for path in ROOT.rglob("__pycache__") if VENV not in path.parents]
@@ -179,9 +186,12 @@ def clean() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def program(name: str, system: str = sys.platform) -> Path:
-    """Where the environment keeps the program ``name`` on ``system``, one of the values of ``sys.platform``."""
-    return VENV / (f"Scripts/{name}.exe" if system == "win32" else f"bin/{name}")
+def program(name: str, system: str = sys.platform, folder: Path | None = None) -> Path:
+    """Where the environment in ``folder`` (default: the course's) keeps the program ``name``.
+
+    ``system``: one of the values of ``sys.platform``.
+    """
+    return (folder or VENV) / (f"Scripts/{name}.exe" if system == "win32" else f"bin/{name}")
 
 
 def python(*arguments: str, **variables: str) -> None:
@@ -226,7 +236,8 @@ def prepare() -> None:
         sys.exit("Python's venv module is missing or broken; on Debian or Ubuntu: sudo apt install python3-venv")
     print(f"Installing into {VENV.name} ...", flush=True)
     python("-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV)
-    arguments, environment = installation(sys.platform, os.environ, pip_settings())
+    locked = ("-r", "requirements.lock", "--editable", ".")
+    arguments, environment = installation(sys.platform, os.environ, pip_settings(), VENV, locked)
     leave_unless_well([program("python"), *arguments], environment)
     news = "@jupyterlab/apputils-extension:announcements"  # asks in a dialog whether to fetch them
     command = [program("python"), "-m", "jupyterlab.labextensions", "disable", "--level=sys_prefix", news]
@@ -244,9 +255,9 @@ def pip_settings() -> dict[str, str]:
 
 
 def installation(
-    system: str, environment: Mapping[str, str], settings: Mapping[str, str]
+    system: str, environment: Mapping[str, str], settings: Mapping[str, str], folder: Path, packages: Sequence[str]
 ) -> tuple[list[str], dict[str, str]]:
-    """What to ask of Python so that uv installs the course, and the environment to ask it in.
+    """What to ask of Python so that uv installs ``packages`` into the environment in ``folder``, and in what surroundings.
 
     uv takes a tenth of pip's time, but does not read pip's ``settings``, {name: value}: they are handed over. PyPI's torch
     for Linux brings several GB of CUDA, so there uv looks for a GPU and takes the CPU build where it finds none, unless
@@ -258,10 +269,11 @@ def installation(
             changed[name] = ",".join(environment.get(variable, settings.get(setting, "")).split())
         if not changed[name]:
             del changed[name]
-    arguments = ["-m", "uv", "pip", "install", "--quiet", "--python", str(program("python", system)), "--link-mode=copy"]
+    python = str(program("python", system, folder))
+    arguments = ["-m", "uv", "pip", "install", "--quiet", "--python", python, "--link-mode=copy"]
     if system == "linux" and not {*HANDED_OVER, "UV_TORCH_BACKEND"} & changed.keys():
         arguments.append("--torch-backend=auto")
-    return [*arguments, "-r", "requirements.lock", "--editable", "."], changed
+    return [*arguments, *packages], changed
 
 
 def compile_once() -> None:

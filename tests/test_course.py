@@ -58,8 +58,9 @@ def make_environment():
 )
 def test_programs_lie_where_the_system_keeps_them(system, path):
     assert course.program("python", system) == ROOT / ".venv" / path
-    arguments, _ = course.installation(system, {}, {})
-    assert arguments[arguments.index("--python") + 1] == str(ROOT / ".venv" / path)
+    assert course.program("python", system, ROOT / "other") == ROOT / "other" / path
+    arguments, _ = course.installation(system, {}, {}, ROOT / "other", ["a", "b"])
+    assert arguments[arguments.index("--python") + 1] == str(ROOT / "other" / path) and arguments[-2:] == ["a", "b"]
 
 
 LINKS = {"UV_FIND_LINKS": "/wheels"}
@@ -85,7 +86,7 @@ LINKS = {"UV_FIND_LINKS": "/wheels"}
 def test_uv_gets_pips_sources_and_looks_for_a_gpu_where_nobody_chose(
     system, environment, settings, searches_gpu, handed_over
 ):
-    arguments, changed = course.installation(system, environment | {"HOME": "/home"}, settings)
+    arguments, changed = course.installation(system, environment | {"HOME": "/home"}, settings, ROOT, [])
     assert ("--torch-backend=auto" in arguments) == searches_gpu
     assert {name: value for name, value in changed.items() if name in course.HANDED_OVER} == handed_over
     assert changed["HOME"] == "/home" and changed.get("UV_TORCH_BACKEND") == environment.get("UV_TORCH_BACKEND")

@@ -2,6 +2,7 @@
 
 import email
 import importlib.util
+import sys
 import zipfile
 
 import pytest
@@ -13,6 +14,7 @@ import attnprune_edu as ap
 from attnprune_edu import _course, workbook
 from attnprune_edu.grading.release import write_release
 from hatch_build import LessonsInWheel
+from tools import release_check
 
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -100,3 +102,9 @@ def test_the_source_archive_holds_all_that_tests_and_steps_need():
     tracked |= {f"lessons/{path.name}" for path in (ROOT / "lessons").glob("*.md")}
     assert tracked <= packed
     assert not [name for name in packed if name.startswith((".venv", "build/", "workbook/")) or name.endswith(".key")]
+
+
+def test_a_release_check_stops_where_something_fails():
+    release_check.run([sys.executable, "-c", ""])
+    with pytest.raises(SystemExit, match=r"failed with status 3: .*raise SystemExit\(3\)"):
+        release_check.run([sys.executable, "-c", "raise SystemExit(3)"])
