@@ -112,6 +112,7 @@ from .report.checkpoints import (
     load_model as load_model,
     save_model as save_model,
 )
+from .report.claims import judge_claim as judge_claim
 from .report.evaluation import (
     compare as compare,
     confusion as confusion,

@@ -18,6 +18,7 @@ from .lesson_10 import held_ramp, running_gate, steps_until_overtaken
 from .lesson_11 import bytes_of_single_weights, knapsack_by_hand
 from .lesson_12 import head_by_hand, params_of_a_head, rows_of_units
 from .lesson_13 import auc_by_comparison, true_accept_rate_by_hand, verification_threshold
+from .lesson_14 import claim_checker, runs_until_decided, sum_of_fixed_part
 from .verdict import Verdict
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "auc_by_comparison",
     "budget_by_hand",
     "bytes_of_single_weights",
+    "claim_checker",
     "cubic_schedule",
     "head_by_hand",
     "held_ramp",
@@ -47,12 +49,14 @@ __all__ = [
     "repair_by_hand",
     "rows_of_units",
     "running_gate",
+    "runs_until_decided",
     "safe_ratio",
     "score_by_hand",
     "score_of_a_channel",
     "six_steps",
     "stay_above_the_mean",
     "steps_until_overtaken",
+    "sum_of_fixed_part",
     "theta_of_ratio",
     "training_loop",
     "true_accept_rate_by_hand",

@@ -4,6 +4,7 @@ Kept and pruned differ by brightness and hatching as well as by colour, so the f
 """
 
 from .channels import plot_attention, plot_importance, plot_weights
+from .claims import plot_claims
 from .costs import plot_accuracies, plot_costs, plot_factors, plot_layers
 from .curves import plot_differences, plot_history, plot_lines, plot_ranges, plot_spread
 from .cuts import plot_ratio, plot_threshold, plot_weight_cut
@@ -31,6 +32,7 @@ __all__ = [
     "plot_accuracies",
     "plot_attention",
     "plot_attention_maps",
+    "plot_claims",
     "plot_confusion",
     "plot_costs",
     "plot_differences",

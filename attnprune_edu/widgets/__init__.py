@@ -2,6 +2,7 @@
 
 from .attention import attention_explorer, attention_picture
 from .budget import budget_explorer, budget_picture
+from .claims import claim_explorer, claim_picture
 from .cuts import (
     RULES,
     ratio_explorer,
@@ -31,6 +32,8 @@ __all__ = [
     "attention_picture",
     "budget_explorer",
     "budget_picture",
+    "claim_explorer",
+    "claim_picture",
     "difference_explorer",
     "difference_picture",
     "error_explorer",
