@@ -9,7 +9,8 @@ def main() -> int:
         from attnprune_edu.cli import main as run
     except (ImportError, OSError, RuntimeError) as error:
         print(f"FAIL  the course cannot be imported: {error}", file=sys.stderr)
-        print("      → Install it again with all it needs: pip install -e '.[lab]' (or: make clean lab)", file=sys.stderr)
+        print("      → Install it again with all it needs: pip install 'attnprune-edu[lab]'", file=sys.stderr)
+        print("        (in a clone of the course: make clean lab, or pip install -e '.[lab]')", file=sys.stderr)
         return 1
     return run()
 

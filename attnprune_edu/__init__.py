@@ -15,5 +15,5 @@ _limits.lower_threads()
 declare_missing_operators()  # before anybody imports torchvision
 put_off_compiler()  # before anybody makes an optimiser
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

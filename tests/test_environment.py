@@ -102,6 +102,8 @@ def test_binder_opens_what_make_lab_opens():
     assert f"/{link[1]}" == course.FIRST_PAGE
 
 
-def test_what_is_cited_is_this_version():
+def test_what_is_cited_is_this_version_of_this_day():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == ap.__version__ and citation["license"] == PROJECT["license"].split(" AND ")
+    newest = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    assert newest == f"{citation['version']}, {citation['date-released']}"
