@@ -37,7 +37,7 @@ def test_the_words_of_lesson_14_are_those_of_the_glossary():
     words = CHINESE.findall(lesson.split("## Words\n")[1].split("\n## ")[0])
     assert len(words) >= 12
     assert [word for word in words if not any(word in term for term in TERMS)] == []
-    assert "](glossary.md)" in lesson
+    assert "`lessons/glossary.md`" in lesson
 
 
 @pytest.mark.skipif(not TEXTS.is_dir(), reason="the two texts are not part of the course")

@@ -110,3 +110,12 @@ def test_a_lesson_is_short(path):
     for what_is_no_prose in (r"<details>.*?</details>", r"^```.*?^```", r"\$\$.*?\$\$"):
         text = re.sub(what_is_no_prose, "", text, flags=re.DOTALL | re.MULTILINE)
     assert len(re.findall(r"\b[A-Za-z][\w'’-]*", text)) <= 2600
+
+
+@each_notebook
+def test_a_section_that_is_named_with_its_lesson_is_there(path):
+    text = (ROOT / "lessons" / f"{path.stem}.md").read_text(encoding="utf-8")
+    for number, titles in re.findall(r"lesson (\d\d), (\*[^*]+\*(?: and \*[^*]+\*)*)", text):
+        (other,) = (lesson for lesson in LESSONS if lesson.stem.startswith(number))
+        headings = re.findall(r"^##+ (.+)", other.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert set(re.findall(r"\*([^*]+)\*", titles)) <= set(headings), f"lesson {number}, {titles}"
