@@ -132,7 +132,8 @@ def _problem(future: Future) -> str:
     try:
         future.result()
     except Exception as error:  # whatever a grader, a lost worker or a cluster raises
-        return f"{type(error).__name__}: {error}".strip()[:500]
+        problem = f"{type(error).__name__}: {error}".strip()
+        return problem if len(problem) <= 500 else f"{problem[:100]} … {problem[-400:]}"  # a traceback says why at its end
     return ""
 
 

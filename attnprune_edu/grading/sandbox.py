@@ -60,7 +60,8 @@ def command(channel: int, calls: int) -> list[str]:
             places += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             places += ["--ro-bind", str(path), str(path)]
-    places += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    for path in ("/etc/ld.so.cache", "/etc/alternatives"):  # Debian chooses a BLAS by a link in the latter
+        places += ["--ro-bind-try", path, path]
     for folder in dict.fromkeys([sys.base_prefix, sys.prefix, str(PACKAGE)]):
         if not folder.startswith("/usr/"):
             places += ["--ro-bind", folder, folder]

@@ -123,6 +123,13 @@ answer_2 = list(seen.items())
     assert seen["write"] == seen["root"] == seen["replace"] == "OSError"
 
 
+def test_the_lessons_of_an_installed_package_are_hidden(monkeypatch, tmp_path):
+    assert str(tmp_path) not in sandbox.command(3, 4)
+    monkeypatch.setattr(sandbox, "INSIDE", tmp_path)
+    command = sandbox.command(3, 4)
+    assert command[command.index(str(tmp_path)) - 1] == "--tmpfs"
+
+
 def test_it_reaches_no_network_not_even_this_machine():
     server = socket.create_server(("127.0.0.1", 0))
     connected = []
