@@ -195,7 +195,7 @@ def _load_shapes() -> ImageData:
         test=Images(images[5_000:], labels[5_000:]),
         note=(
             "WARNING: this is the small drawn set that ships with the course, not CIFAR-10; its figures say nothing about "
-            "photographs. `make data` fetches CIFAR-10."
+            "photographs. `attnprune-edu data` fetches CIFAR-10."
         ),
     )
 
@@ -207,13 +207,14 @@ def _load_cifar10() -> ImageData:
     if not has_cifar10():
         raise FileNotFoundError(
             f"CIFAR-10 is not on this machine: nothing at {folder / 'cifar-10-batches-py'}. "
-            "Fetch it with `make data` (or `attnprune-edu data`), or use the embedded set: load_data('shapes')."
+            "Fetch it with `attnprune-edu data` (or `make data`), or use the embedded set: load_data('shapes')."
         )
     try:
         train, test = (CIFAR10(folder, train=is_train, download=False) for is_train in (True, False))
     except RuntimeError as error:  # torchvision compared checksums
         raise ValueError(
-            f"the CIFAR-10 files at {folder / 'cifar-10-batches-py'} are damaged. Delete that folder and run `make data`."
+            f"the CIFAR-10 files at {folder / 'cifar-10-batches-py'} are damaged. Delete that folder and run "
+            "`attnprune-edu data`."
         ) from error
     return from_arrays(train.data, train.targets, test.data, test.targets, name="cifar10", class_names=tuple(train.classes))
 

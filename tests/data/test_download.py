@@ -798,6 +798,7 @@ def test_cifar10_is_unpacked_once_and_the_archive_removed(site, tmp_path, monkey
     if not has_filters:
         original = tarfile.TarFile.extractall
         monkeypatch.delattr(tarfile, "data_filter", raising=False)
+        monkeypatch.setattr(tarfile.TarFile, "extraction_filter", staticmethod(lambda member, _: member), raising=False)
         monkeypatch.setattr(tarfile.TarFile, "extractall", lambda tar, path: original(tar, path))
     folder = tmp_path / "new" / "folder"
     assert get_cifar10(site, folder) == folder / "cifar-10-batches-py"
