@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ..report.claims import judge_claim
 from .style import BLUE, RUST, STONE, clean
 
-# A verdict is told by its word, its marker and its colour.
+# A verdict is told by its word, its marker and its colour; the word is black, for small grey letters are hard to read.
 LOOKS = {
     "holds": {"color": BLUE, "marker": "o"},
     "refuted": {"color": RUST, "marker": "X"},
@@ -37,7 +37,7 @@ def plot_claims(claims: Mapping[str, tuple[Sequence[float], float]], *, unit: st
         axis.plot(estimate, row, markersize=8, zorder=3, **look)
         axis.plot(differences, [row + 0.25] * len(differences), linestyle="", color="black", marker=".", markersize=4)
         axis.plot([at_least, at_least], [row - 0.38, row + 0.38], color="black", linewidth=2)
-        axis.annotate(verdict, (1.02, row), xycoords=("axes fraction", "data"), va="center", color=look["color"])
+        axis.annotate(verdict, (1.02, row), xycoords=("axes fraction", "data"), va="center")
     axis.axvline(0, color=STONE, linewidth=0.8, linestyle=":", zorder=0)
     axis.set(yticks=range(len(claims)), yticklabels=list(claims), ylim=(len(claims) - 0.4, -0.6))
     axis.set_xlabel(f"difference in {unit}, with its 95 % interval; the bar is where the claim begins")
