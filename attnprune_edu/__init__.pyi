@@ -16,6 +16,10 @@ from .data.names import load_names as load_names
 from .data.seeds import generator_for as generator_for
 from .data.tokens import TokenData as TokenData
 from .data.xrays import load_xrays as load_xrays
+from .experiments.capstone import (
+    Capstone as Capstone,
+    load_capstone as load_capstone,
+)
 from .experiments.dense import dense_network as dense_network
 from .experiments.guarantee import prune_with_guarantee as prune_with_guarantee
 from .experiments.results import load_results as load_results

@@ -19,6 +19,7 @@ from .lesson_11 import bytes_of_single_weights, knapsack_by_hand
 from .lesson_12 import head_by_hand, params_of_a_head, rows_of_units
 from .lesson_13 import auc_by_comparison, true_accept_rate_by_hand, verification_threshold
 from .lesson_14 import claim_checker, runs_until_decided, sum_of_fixed_part
+from .lesson_15 import capstone
 from .verdict import Verdict
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "auc_by_comparison",
     "budget_by_hand",
     "bytes_of_single_weights",
+    "capstone",
     "claim_checker",
     "cubic_schedule",
     "head_by_hand",

@@ -1,0 +1,86 @@
+"""Checks of lesson 15, the capstone: a network of the reader's own, judged beside the course's."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..experiments.capstone import COSTS, Capstone, load_capstone
+from ..networks.macs import count_macs
+from .verdict import Verdict, a_kind, exercise, listed, right, wrong
+
+LEAST = 0.5  # accuracy: what is below knows other glyphs, or none
+STEPS = 6  # one for each budget, one for being ahead of the uniform cut, two for not being behind the knapsack
+Z = 1.96  # standard errors: 95 %
+IN_WORDS = {"params": "parameters", "macs": "MACs", "latency": "time"}
+
+
+@exercise
+def capstone(network, *, number: int = 15) -> Verdict:
+    """A ``network`` for the task of a ``number`` (``load_capstone``), an ``nn.Sequential`` of torch's own layers.
+
+    It earns nothing with less than half of the pictures held back right. Else it earns a sixth for each budget that it
+    meets; and with all three, a sixth more if it gets more pictures right than the uniform baseline, and two sixths if it
+    is not behind the knapsack by more than chance explains (the pictures that only one of them gets right).
+    """
+    if problem := _no_plain_network(network):
+        return wrong(problem)
+    seed = int(torch.randint(2**52, ()))  # a grader's follow from a secret
+    task = load_capstone(number)
+    dense_macs = count_macs(task.model, task.data.image_shape)
+    row = task.judge(network, seed=seed)
+    correct = task.correct(network, seed)
+    accuracy = f"{row.accuracy:.1%} of {len(correct):,} pictures held back"
+    if row.accuracy < LEAST:
+        return wrong(f"it gets {accuracy} right: not even half. Does it know the glyphs of task {number}?")
+    met = [cost for cost in COSTS if task.meets(row, cost)]
+    if missed := [_over(task, row, cost) for cost in COSTS if cost not in met]:
+        kept = _silent(network) if row.macs == dense_macs else ""
+        return wrong(f"it gets {accuracy} right, but {listed(missed)}.{kept}", len(met) / STEPS)
+    baselines = {name: task.correct(model, seed) for name, model in task.baselines().items()}
+    board = ", ".join(f"{name} {one.double().mean():.1%}" for name, one in baselines.items())
+    ahead = int(correct.sum()) > int(baselines["uniform"].sum())
+    behind = _behind(correct, baselines["knapsack"])
+    result = f"it meets all three budgets and gets {accuracy} right ({board})"
+    share = (len(COSTS) + ahead + 2 * (not behind)) / STEPS
+    if behind:
+        return wrong(f"{result}. The knapsack is ahead by more than chance: does every layer keep what it needs?", share)
+    if not ahead:
+        return wrong(f"{result}. That is no more than the same share of every layer reaches.", share)
+    return right(f"{result}.")
+
+
+def _no_plain_network(network) -> str | None:
+    if not isinstance(network, nn.Module):
+        if callable(network):
+            return "this is a function or a class. Hand over the network itself."
+        model = " A plan has it as `plan.model`." if hasattr(network, "model") else ""
+        return f"this is {a_kind(network)}, and a network is asked for, an `nn.Sequential`.{model}"
+    strange = [module for module in network.modules() if not type(module).__module__.startswith("torch.nn.modules.")]
+    if strange:
+        masked = any(type(module).__name__.startswith("Parametrized") for module in strange)
+        if masked:
+            return "it has masks: what they silence still costs what it did. Cut it out with `ap.remove` first."
+        return f"its layers must be torch's own, and one is {a_kind(strange[0])}."
+    return None
+
+
+def _over(task: Capstone, costs, cost: str) -> str:
+    """By how much a budget is missed, in words."""
+    format_as = ".0%" if cost == "latency" else ",.0f"
+    of = " of the dense network's" if cost == "latency" else ""
+    return f"{IN_WORDS[cost]}: {costs[cost]:{format_as}}{of} where {task.budgets[cost]:{format_as}} are allowed"
+
+
+def _silent(network: nn.Module) -> str:
+    """A hint where whole channels are zero, and still there."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    zeros = sum(int((layer.weight.flatten(1) == 0).all(dim=1).sum()) for layer in layers)
+    return f" {zeros} channels are all zeros and cost what they did: cut them out with `ap.remove`." if zeros else ""
+
+
+def _behind(one: Tensor, other: Tensor) -> bool:
+    """Whether ``one`` gets fewer right than ``other``, both bool (N,), by more than chance explains: of the pictures that
+    only one of them gets right, either would get half (McNemar, 1947)."""
+    lost, won = int((other & ~one).sum()), int((one & ~other).sum())
+    return lost - won > Z * math.sqrt(lost + won)

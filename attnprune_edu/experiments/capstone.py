@@ -1,0 +1,282 @@
+"""A task that nobody has seen: data, a trained network and three budgets, all of which follow from one number.
+
+Whoever solves it hands over a smaller network. It is judged on pictures drawn for the occasion, and stands on a board beside
+what the course's own ways make of the same task.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from ..data.glyphs import CLASSES, draw_glyphs, load_glyphs
+from ..data.images import ImageData, Images, cache_folder
+from ..networks.drawn_cnn import drawn_cnn
+from ..networks.inference import predict
+from ..networks.kinds import Layer, note_sizes
+from ..networks.macs import count_macs
+from ..networks.models import copy_of
+from ..networks.training import fine_tune, train
+from ..pruning.budget import QUICK, allocate, loss_curves, loss_on_validation
+from ..pruning.costs import cost_terms, dense_choice
+from ..pruning.knapsack import total_cost
+from ..pruning.latency import batch_of, share_of_time
+from ..report.checkpoints import atomic_write, stored_tensors
+from ..report.evaluation import count_params
+from ..report.uncertainty import wilson
+from .fingerprint import fingerprint
+from .search import search_ratios
+
+COSTS = ("params", "macs", "latency")
+EPOCHS = 6  # of the dense network's training
+TUNING = 2  # epochs of fine-tuning, the same for every baseline
+HELD_BACK = 3_000  # pictures that a judge draws
+BATCH = (
+    32  # images of a timed pass: of fewer, the calls alone would be timed; of more, some machines fetch new memory each time
+)
+LATENCY_TOLERANCE = 0.05  # of the time's budget, by which two measurements of one network may differ
+CRITERION = "activation_attention"
+BASELINES = ("dense", "uniform", "knapsack")
+ATTEMPTS = 8  # plans of a baseline, each with a smaller budget, until all three are met
+TRIALS = 25  # of the search
+
+
+@dataclass(frozen=True)
+class Capstone:
+    """The task of a ``number``: ``data``, a dense ``model`` trained on it, and ``budgets`` for the network handed over.
+
+    ``budgets``: at most so many ``"params"``, so many ``"macs"`` for one image, and ``"latency"`` as a share (0–1) of what
+    the dense network takes for a batch of 32 images, both measured in turns.
+    """
+
+    number: int
+    data: ImageData
+    model: nn.Sequential
+    budgets: dict[str, float]
+
+    def __repr__(self) -> str:
+        params, macs = count_params(self.model), count_macs(self.model, self.data.image_shape)
+        return "\n".join(
+            [
+                f"Capstone {self.number}: {self.data}",
+                f"parameters  at most {self.budgets['params']:>9,} of {params:,} ({self.budgets['params'] / params:.0%})",
+                f"MACs        at most {self.budgets['macs']:>9,} of {macs:,} ({self.budgets['macs'] / macs:.0%})",
+                f"time        at most {self.budgets['latency']:>9.0%} of the dense network's, for {BATCH} images",
+            ]
+        )
+
+    def held_back(self, seed: int = 0) -> Images:
+        """3,000 more pictures of the same glyphs, others for each ``seed`` from 0, none of which is in ``data``."""
+        return _drawn(self.number, seed + 1)
+
+    def judge(self, model: nn.Module, *, seed: int = 0) -> pd.Series:
+        """What ``model`` costs, what it can do on pictures held back (``seed``), and which budgets it meets.
+
+        ``accuracy`` (0–1) with its 95 % interval ``low`` to ``high`` (Wilson), ``params``, ``macs`` for one image,
+        ``latency`` as a share of the dense network's, and ``met``, the names of the budgets that are met, with commas
+        between. A time up to 5 % over its budget counts as met, for no measurement is more exact. Masked channels and
+        weights cost what they did before. The model's mode does not matter and is left as it was.
+
+        Raises TypeError for anything but a network, and ValueError for one that does not take the images, does not give a
+        score for each of the ten classes, or gives NaN.
+        """
+        return self._row(model, seed)[0]
+
+    def board(self, models: Mapping[str, nn.Module] | None = None, *, search: bool = False, seed: int = 0) -> pd.DataFrame:
+        """Rows as ``judge`` makes them for the baselines and for ``models`` {name: network}, the best accuracy first.
+
+        ``search``: with a search by Optuna, which takes half a minute. All rows have seen the same pictures (``seed``).
+        Raises as ``judge`` does, and ImportError for ``search`` without Optuna.
+        """
+        everybody = self.baselines(search=search) | dict(models or {})
+        rows = pd.DataFrame({name: self.judge(model, seed=seed) for name, model in everybody.items()}).T
+        rows = rows.astype({"accuracy": float, "low": float, "high": float, "params": int, "macs": int, "latency": float})
+        return rows.sort_values("accuracy", ascending=False, kind="stable")
+
+    def baselines(self, *, search: bool = False) -> dict[str, nn.Module]:
+        """The dense network and what the course's ways make of it within all three budgets, each fine-tuned for two epochs.
+
+        ``"uniform"``: the same share of every layer's channels; ``"knapsack"``: ``allocate``, which counts in MACs or in
+        parameters, whichever ends with the smaller loss on validation images; ``"search"``: ``search_ratios``. Made when
+        first asked for, in about ten seconds, and kept in the cache folder.
+        """
+        makers: dict[str, Callable[[], nn.Module]] = {"uniform": self._uniform, "knapsack": self._knapsack}
+        if search:
+            makers["search"] = self._search
+        made = {"dense": self.model}
+        for name, make in makers.items():
+            made[name] = self._kept(name, lambda make=make: self.tuned(make()))
+        return made
+
+    def tuned(self, model: nn.Module, epochs: int = TUNING) -> nn.Module:
+        """A copy of ``model``, fine-tuned on the training images."""
+        tuned = copy_of(model)
+        fine_tune(tuned, self.data, epochs, progress=False)
+        return tuned.eval()
+
+    def correct(self, model: nn.Module, seed: int = 0) -> Tensor:
+        """Which of the pictures held back ``model`` classifies correctly: bool (3000,). Raises as ``judge`` does."""
+        return self._row(model, seed)[1]
+
+    def costs(self, model: nn.Module) -> dict[str, float]:
+        """{cost: value} of ``model`` in the units of the budgets."""
+        return {
+            "params": count_params(model),
+            "macs": count_macs(model, self.data.image_shape),
+            "latency": share_of_time(model, self.model, batch_of(self.model, self.data, BATCH)),
+        }
+
+    def _row(self, model: nn.Module, seed: int) -> tuple[pd.Series, Tensor]:
+        images, labels = self.held_back(seed)
+        scores = self._scores(model, images)
+        correct = scores.argmax(dim=1) == labels
+        right = int(correct.sum())
+        low, high = wilson(right, len(labels))
+        costs = self.costs(model)
+        met = ", ".join(cost for cost in COSTS if self.meets(costs, cost))
+        return pd.Series({"accuracy": right / len(labels), "low": low, "high": high, **costs, "met": met}), correct
+
+    def meets(self, costs: Mapping[str, float], cost: str) -> bool:
+        """Whether ``costs`` of a network are within the budget called ``cost``."""
+        allowed = self.budgets[cost] * (1 + LATENCY_TOLERANCE if cost == "latency" else 1)
+        return costs[cost] <= allowed
+
+    def _scores(self, model: nn.Module, images: Tensor) -> Tensor:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a network, an nn.Module, got {type(model).__name__}")
+        shape = tuple(self.data.image_shape)
+        try:
+            scores = predict(model, self.data, images)
+        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+            raise ValueError(f"model must take images (N, {', '.join(map(str, shape))}), and it stops: {error}") from error
+        if scores.shape != (len(images), CLASSES):
+            each = tuple(scores.shape[1:])
+            raise ValueError(f"model must give each image {CLASSES} scores, one for each class, got the shape {each}")
+        if scores.isnan().any():
+            raise ValueError(
+                f"model must give every image scores, got NaN for {int(scores.isnan().any(dim=1).sum()):,} images"
+            )
+        return scores
+
+    def _kept(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
+        recipe = [self.number, self.model, self.budgets, TUNING, CRITERION, ATTEMPTS]
+        return _kept(f"capstone-{self.number}-{name}-{fingerprint(recipe)}", self.model, make)
+
+    @functools.cached_property
+    def _curves(self) -> pd.DataFrame:
+        return loss_curves(
+            self.model, self.data, criterion=CRITERION, levels="filters", shares=(1 / 8, 1 / 4, 1 / 2), progress=False
+        )
+
+    def _within(self, plan: Callable[[float], nn.Module], cost: str) -> nn.Module:
+        """The network that ``plan`` makes of the largest share of one ``cost`` with which all three budgets are met."""
+        share = self.budgets[cost] / self.costs(self.model)[cost]
+        for _ in range(ATTEMPTS):
+            network = plan(share)
+            costs = self.costs(network)
+            over = max(costs[cost] / self.budgets[cost] for cost in COSTS)
+            if all(self.meets(costs, cost) for cost in COSTS):
+                break
+            share *= max(0.5, 0.98 / over)
+        return network
+
+    def _allocated(self, share: float, cost: str, method: str) -> nn.Module:
+        curves = self._curves if method == "knapsack" else None
+        plan = allocate(
+            self.model, self.data, share, cost=cost, levels=("filters",), method=method, criterion=CRITERION, curves=curves,
+            progress=False, **QUICK,
+        )  # fmt: skip
+        return plan.model
+
+    def _uniform(self) -> nn.Module:
+        return self._within(lambda share: self._allocated(share, "macs", "uniform"), "macs")
+
+    def _knapsack(self) -> nn.Module:
+        found = [
+            self._within(lambda share, cost=cost: self._allocated(share, cost, "knapsack"), cost)
+            for cost in ("macs", "params")
+        ]
+        return min(found, key=lambda network: loss_on_validation(network, self.data))
+
+    def _search(self) -> nn.Module:
+        def plan(share: float) -> nn.Module:
+            return search_ratios(self.model, self.data, share, trials=TRIALS, criterion=CRITERION, **QUICK).model
+
+        return self._within(plan, "macs")
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn(number: int, seed: int) -> Images:
+    return draw_glyphs(number, HELD_BACK, seed)
+
+
+def load_capstone(number: int = 0) -> Capstone:
+    """Load the task of a ``number``: the same data, architecture and budgets everywhere, and a dense network trained on it.
+
+    The network is trained when it is first asked for, within five seconds, and kept in the cache folder. Raises TypeError
+    or ValueError unless ``number`` is a whole number from 0 to 2**32 - 1.
+    """
+    data = load_glyphs(number)
+    with torch.random.fork_rng():
+        torch.manual_seed(number)
+        untrained = drawn_cnn(number, data.image_shape, CLASSES)
+
+    def trained() -> nn.Module:
+        train(untrained, data, EPOCHS, progress=False)
+        return untrained
+
+    name = f"capstone-{number}-dense-{fingerprint([data, untrained, EPOCHS])}"
+    model = _kept(name, untrained, trained).eval()
+    return Capstone(number, data, model, _budgets(number, model, data))
+
+
+def _budgets(number: int, model: nn.Module, data: ImageData) -> dict[str, float]:
+    """Budgets around what a uniform cut to a drawn share of the channels costs: one that binds, and two with some room."""
+    rng = np.random.RandomState([number, 3])
+    share, binding = rng.uniform(0.3, 0.42), COSTS[rng.randint(len(COSTS))]
+    room = {cost: 1.0 if cost == binding else rng.uniform(1.15, 1.6) for cost in COSTS}
+    widths = {name: max(1, round(share * size)) for name, size in dense_choice(model, data, []).items()}
+    budgets: dict[str, float] = {}
+    for cost in ("params", "macs"):
+        budgets[cost] = round(room[cost] * total_cost(cost_terms(model, data, cost, []), widths), -2)
+    # A time differs from machine to machine: what does not depend on the widths takes about a fifth of it.
+    budgets["latency"] = round(min(0.9, room["latency"] * (0.2 + 0.8 * share)), 2)
+    return {"params": int(budgets["params"]), "macs": int(budgets["macs"]), "latency": budgets["latency"]}
+
+
+def _kept(name: str, like: nn.Module, make: Callable[[], nn.Module]) -> nn.Module:
+    """The network ``name`` from the cache folder, which is ``like`` another but for its widths; if new, what ``make`` makes."""
+    path = cache_folder() / "networks" / f"{name}.safetensors"
+    if path.is_file():
+        try:
+            return _with_tensors(like, safetensors.torch.load_file(path))
+        except (SafetensorError, KeyError):  # damaged: made anew
+            path.unlink()
+    network = make()
+    try:
+        with atomic_write(path) as unfinished:
+            unfinished.write_bytes(safetensors.torch.save(stored_tensors(network)))
+    except OSError:  # nowhere to keep it
+        pass
+    return network.eval()
+
+
+def _with_tensors(like: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
+    """A copy of ``like`` with these ``tensors``, whose shapes say how wide its layers are."""
+    network = copy_of(like)
+    for name, module in network.named_modules():
+        for part in [*dict(module.named_parameters(recurse=False))]:
+            setattr(module, part, nn.Parameter(tensors[f"{name}.{part}"]))
+        for part in [*dict(module.named_buffers(recurse=False))]:
+            setattr(module, part, tensors[f"{name}.{part}"])
+        if isinstance(module, Layer):
+            note_sizes(module)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.num_features = len(module.weight)
+    return network.eval()
