@@ -13,7 +13,7 @@ import torch
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from . import _limits
+from . import _limits, workbook
 from .data import digits, faces, images, xrays
 from .grading import sandbox
 from .networks import inference
@@ -44,6 +44,7 @@ def examine() -> Iterator[Finding]:
     yield from versions()
     yield torchvision_pair()
     yield public_names()
+    yield lessons()
     yield processor()
     yield memory()
     yield data()
@@ -109,6 +110,15 @@ def public_names() -> Finding:
                 False, f"{name} cannot be imported: {error}", f"Install the course again: pip install '{PACKAGE}[lab]'"
             )
     return Finding(True, f"all {len(attnprune_edu.__all__)} public names can be imported")
+
+
+def lessons() -> Finding:
+    """Are the lessons here?"""
+    try:
+        shipped = list(workbook.shipped_lessons().values())
+    except FileNotFoundError as error:
+        return Finding(False, str(error), "Install the course again, or in a clone: git checkout -- notebooks")
+    return Finding(True, f"{len(shipped)} lessons are in {shipped[0].parent}")
 
 
 def processor() -> Finding:

@@ -29,9 +29,7 @@ def copy_lessons(
     lessons themselves.
     """
     course = course or COURSE
-    shipped = {path.stem: path for path in sorted((course / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
-    if not shipped:
-        raise FileNotFoundError(f"no lessons in {course / 'notebooks'}: install the course again")
+    shipped = shipped_lessons(course)
     names = [_find(wanted, list(shipped)) for wanted in chosen] or list(shipped)
     target = _target(folder, course)
     for name in names:
@@ -47,6 +45,14 @@ def copy_lessons(
         with atomic_write(copy) as unfinished:
             unfinished.write_text(clean, encoding="utf-8")
         yield copy, "a clean copy"
+
+
+def shipped_lessons(course: Path = COURSE) -> dict[str, Path]:
+    """{name: notebook} of the lessons in ``course``. Raises FileNotFoundError where there are none."""
+    shipped = {path.stem: path for path in sorted((course / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+    if not shipped:
+        raise FileNotFoundError(f"no lessons in {course / 'notebooks'}: install the course again")
+    return shipped
 
 
 def _find(wanted: str, names: list[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from conftest import ROOT
 
 from attnprune_edu import _limits, cli, doctor
 from attnprune_edu.networks import inference
@@ -34,6 +35,13 @@ def test_this_environment_is_in_order(capsys, monkeypatch):
     ):
         assert part in report
     assert "attnprune-edu data" in report and "checks passed" in report
+
+
+def test_missing_lessons_are_named(monkeypatch, tmp_path):
+    assert f"{len(list((ROOT / 'notebooks').glob('*.ipynb')))} lessons are in {ROOT / 'notebooks'}" in str(doctor.lessons())
+    monkeypatch.setattr(doctor.workbook.shipped_lessons, "__defaults__", (tmp_path,))
+    finding = doctor.lessons()
+    assert not finding.in_order and str(tmp_path) in finding.found and finding.advice
 
 
 def failing(findings):
