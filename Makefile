@@ -1,7 +1,7 @@
 # The course in a few commands; `make` alone lists them. What they do stands in course.py, which also runs without make.
 
 PYTHON ?= python3
-STEPS := demo test zoo extras proofs data notebooks checkpoints bench lock release-check clean
+STEPS := demo test zoo extras proofs data notebooks book checkpoints bench lock release-check clean
 
 .PHONY: help lab mutants assignment grade nbgrader $(STEPS)
 

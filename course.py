@@ -146,6 +146,14 @@ def notebooks() -> None:
 
 
 @step
+def book() -> None:
+    """build the book, a site of the lessons as they are stored and of the library's reference (needs no network)"""
+    prepare()
+    python("book/build.py")
+    print(f"The book: {Path('build', 'book', 'html', 'index.html')}")
+
+
+@step
 def checkpoints() -> None:
     """train the networks that ship with the package again"""
     prepare()
