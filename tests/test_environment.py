@@ -95,11 +95,11 @@ def test_what_binder_runs_is_there_and_can_be_executed():
     )
 
 
-def test_binder_opens_what_make_lab_opens():
-    link = re.search(
-        r"https://mybinder\.org/v2/gh/\S+?/main\?urlpath=([^)]+)", (ROOT / "README.md").read_text(encoding="utf-8")
-    )
-    assert f"/{link[1]}" == course.FIRST_PAGE
+def test_the_badge_opens_on_binder_what_make_lab_opens():
+    badge = r'\[!\[Binder\]\(https://mybinder\.org/badge_logo\.svg ".+?"\)\]\((.+?)\)'
+    (link,) = re.findall(badge, (ROOT / "README.md").read_text(encoding="utf-8"))
+    github = PROJECT["urls"]["Source"].removeprefix("https://github.com/")
+    assert link == f"https://mybinder.org/v2/gh/{github}/main?urlpath={course.FIRST_PAGE.removeprefix('/')}"
 
 
 def test_what_is_cited_is_this_version_of_this_day():
