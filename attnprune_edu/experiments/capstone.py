@@ -23,9 +23,9 @@ from ..networks.kinds import Layer, note_sizes
 from ..networks.macs import count_macs
 from ..networks.models import copy_of
 from ..networks.training import fine_tune, train
-from ..pruning.budget import QUICK, allocate, loss_curves, loss_on_validation
+from ..pruning.budget import QUICK, STEPS, loss_curves, scores_of, smaller
 from ..pruning.costs import cost_terms, dense_choice
-from ..pruning.knapsack import total_cost
+from ..pruning.knapsack import Term, knapsack, total_cost
 from ..pruning.latency import batch_of, share_of_time
 from ..report.checkpoints import atomic_write, stored_tensors
 from ..report.evaluation import count_params
@@ -42,8 +42,8 @@ BATCH = (
 )
 LATENCY_TOLERANCE = 0.05  # of the time's budget, by which two measurements of one network may differ
 CRITERION = "activation_attention"
-BASELINES = ("dense", "uniform", "knapsack")
-ATTEMPTS = 8  # plans of a baseline, each with a smaller budget, until all three are met
+CURVE_SHARES = (1 / 8, 1 / 4, 1 / 2)  # of a group's channels, at which the knapsack's curves are measured
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the parameters, beside the MACs
 TRIALS = 25  # of the search
 
 
@@ -100,19 +100,32 @@ class Capstone:
         return rows.sort_values("accuracy", ascending=False, kind="stable")
 
     def baselines(self, *, search: bool = False) -> dict[str, nn.Module]:
-        """The dense network and what the course's ways make of it within all three budgets, each fine-tuned for two epochs.
+        """The dense network, and what each way of ``planned`` makes of it, fine-tuned for two epochs.
 
-        ``"uniform"``: the same share of every layer's channels; ``"knapsack"``: ``allocate``, which counts in MACs or in
-        parameters, whichever ends with the smaller loss on validation images; ``"search"``: ``search_ratios``. Made when
-        first asked for, in about ten seconds, and kept in the cache folder.
+        ``search``: with that one. Made when first asked for, in about ten seconds, and kept in the cache folder. Raises
+        ImportError for ``search`` without Optuna.
         """
-        makers: dict[str, Callable[[], nn.Module]] = {"uniform": self._uniform, "knapsack": self._knapsack}
-        if search:
-            makers["search"] = self._search
+        names = ("uniform", "knapsack", *(("search",) if search else ()))
         made = {"dense": self.model}
-        for name, make in makers.items():
-            made[name] = self._kept(name, lambda make=make: self.tuned(make()))
+        for name in names:
+            made[name] = _kept(
+                f"capstone-{self.number}-{name}-{fingerprint(self)}",
+                self.model,
+                lambda name=name: self.tuned(self.planned(name)),
+            )
         return made
+
+    def planned(self, name: str) -> nn.Module:
+        """A network within all three budgets, repaired and not fine-tuned, by one of three ways.
+
+        ``"uniform"``: the same share of every layer's channels. ``"knapsack"``: the widths that promise the smallest loss,
+        as ``allocate`` chooses them, under a weighted sum of parameters and MACs. ``"search"``: ``search_ratios``, which
+        needs Optuna. Raises ValueError for another name.
+        """
+        ways = {"uniform": self._uniform, "knapsack": self._knapsack, "search": self._search}
+        if name not in ways:
+            raise ValueError(f"name must be one of {', '.join(map(repr, ways))}, got {name!r}")
+        return ways[name]()
 
     def tuned(self, model: nn.Module, epochs: int = TUNING) -> nn.Module:
         """A copy of ``model``, fine-tuned on the training images."""
@@ -164,51 +177,74 @@ class Capstone:
             )
         return scores
 
-    def _kept(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
-        recipe = [self.number, self.model, self.budgets, TUNING, CRITERION, ATTEMPTS]
-        return _kept(f"capstone-{self.number}-{name}-{fingerprint(recipe)}", self.model, make)
+    @functools.cached_property
+    def _dense(self) -> dict[str, int]:
+        return dense_choice(self.model, self.data, [])
 
     @functools.cached_property
-    def _curves(self) -> pd.DataFrame:
-        return loss_curves(
-            self.model, self.data, criterion=CRITERION, levels="filters", shares=(1 / 8, 1 / 4, 1 / 2), progress=False
-        )
+    def _terms(self) -> dict[str, list[Term]]:
+        """What can be counted without a network, in units of its budget."""
+        terms = {cost: cost_terms(self.model, self.data, cost, []) for cost in ("params", "macs")}
+        return {cost: _scaled(of, 1 / self.budgets[cost]) for cost, of in terms.items()}
 
-    def _within(self, plan: Callable[[float], nn.Module], cost: str) -> nn.Module:
-        """The network that ``plan`` makes of the largest share of one ``cost`` with which all three budgets are met."""
-        share = self.budgets[cost] / self.costs(self.model)[cost]
-        for _ in range(ATTEMPTS):
-            network = plan(share)
-            costs = self.costs(network)
-            over = max(costs[cost] / self.budgets[cost] for cost in COSTS)
-            if all(self.meets(costs, cost) for cost in COSTS):
-                break
-            share *= max(0.5, 0.98 / over)
-        return network
+    def _built(self, chosen: dict[str, int], repairing: dict | None = QUICK) -> nn.Module:
+        scores = scores_of(self.model, self.data, CRITERION, 0)
+        return smaller(self.model, self.data, scores, chosen, repairing=repairing)
 
-    def _allocated(self, share: float, cost: str, method: str) -> nn.Module:
-        curves = self._curves if method == "knapsack" else None
-        plan = allocate(
-            self.model, self.data, share, cost=cost, levels=("filters",), method=method, criterion=CRITERION, curves=curves,
-            progress=False, **QUICK,
-        )  # fmt: skip
-        return plan.model
+    def _fits(self, chosen: dict[str, int]) -> bool:
+        """Whether a network of these widths meets all three budgets; it is built only where its time must be measured."""
+        if any(total_cost(terms, chosen) > 1 for terms in self._terms.values()):
+            return False
+        pixels = batch_of(self.model, self.data, BATCH)
+        return share_of_time(self._built(chosen, None), self.model, pixels) <= self.budgets["latency"]
 
     def _uniform(self) -> nn.Module:
-        return self._within(lambda share: self._allocated(share, "macs", "uniform"), "macs")
+        for share in np.arange(0.99, 0, -0.01):
+            chosen = {name: max(1, int(share * size)) for name, size in self._dense.items()}
+            if self._fits(chosen):
+                return self._built(chosen)
+        raise ValueError(f"no uniform cut meets the budgets {self.budgets}")
 
     def _knapsack(self) -> nn.Module:
-        found = [
-            self._within(lambda share, cost=cost: self._allocated(share, cost, "knapsack"), cost)
-            for cost in ("macs", "params")
-        ]
-        return min(found, key=lambda network: loss_on_validation(network, self.data))
+        """Two budgets become one, a weighted sum of both; of several weights the one that promises the smallest loss."""
+        curves = loss_curves(
+            self.model, self.data, criterion=CRITERION, levels="filters", shares=CURVE_SHARES, progress=False
+        )
+        losses = {name: _options(curves[curves.name == name], size) for name, size in self._dense.items()}
+        found = []
+        for weight in WEIGHTS:
+            both = [*_scaled(self._terms["params"], weight), *_scaled(self._terms["macs"], 1 - weight)]
+            for limit in np.arange(1, 0.2, -0.04):
+                try:
+                    answer = knapsack(losses, both, limit)
+                except ValueError:  # no combination is that small
+                    break
+                chosen = {name: int(width) for name, width in answer.items()}
+                if self._fits(chosen):
+                    found.append((sum(losses[name][width] for name, width in chosen.items()), chosen))
+                    break
+        return self._built(min(found, key=lambda one: one[0])[1])
 
     def _search(self) -> nn.Module:
-        def plan(share: float) -> nn.Module:
-            return search_ratios(self.model, self.data, share, trials=TRIALS, criterion=CRITERION, **QUICK).model
+        """Optuna knows one budget. It gets the one in MACs, and a smaller one as long as another budget is not met."""
+        share = self.budgets["macs"] / count_macs(self.model, self.data.image_shape)
+        while True:
+            found = search_ratios(self.model, self.data, share, trials=TRIALS, criterion=CRITERION, **QUICK)
+            if self._fits(found.kept):
+                return found.model
+            share *= 0.85
 
-        return self._within(plan, "macs")
+
+def _scaled(terms: list[Term], factor: float) -> list[Term]:
+    return [Term(term.names, lambda *values, cost=term.cost: factor * cost(*values)) for term in terms]
+
+
+def _options(curve: pd.DataFrame, size: int) -> dict[int, float]:
+    """{channels kept: the loss} for widths from the smallest that was measured to ``size``, with straight lines between."""
+    curve = curve.sort_values("kept")
+    widths = sorted({round(width) for width in np.geomspace(curve.kept.iloc[0], size, STEPS)})
+    measured = np.maximum(np.append(curve.loss, 0.0), 0.0)
+    return dict(zip(widths, np.interp(widths, np.append(curve.kept, size), measured).tolist(), strict=True))
 
 
 @functools.lru_cache(maxsize=2)
@@ -251,7 +287,7 @@ def _budgets(number: int, model: nn.Module, data: ImageData) -> dict[str, float]
 
 
 def _kept(name: str, like: nn.Module, make: Callable[[], nn.Module]) -> nn.Module:
-    """The network ``name`` from the cache folder, which is ``like`` another but for its widths; if new, what ``make`` makes."""
+    """The network ``name`` from the cache folder, ``like`` another but for its widths; if new, what ``make`` makes."""
     path = cache_folder() / "networks" / f"{name}.safetensors"
     if path.is_file():
         try:
