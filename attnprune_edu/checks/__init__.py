@@ -19,7 +19,7 @@ from .lesson_11 import bytes_of_single_weights, knapsack_by_hand
 from .lesson_12 import head_by_hand, params_of_a_head, rows_of_units
 from .lesson_13 import auc_by_comparison, true_accept_rate_by_hand, verification_threshold
 from .lesson_14 import claim_checker, runs_until_decided, sum_of_fixed_part
-from .lesson_15 import capstone
+from .lesson_15 import capstone, share_within_budgets
 from .verdict import Verdict
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "safe_ratio",
     "score_by_hand",
     "score_of_a_channel",
+    "share_within_budgets",
     "six_steps",
     "stay_above_the_mean",
     "steps_until_overtaken",

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..experiments.capstone import COSTS, Capstone, load_capstone
 from ..networks.macs import count_macs
-from .verdict import Verdict, a_kind, exercise, listed, right, wrong
+from .verdict import Verdict, a_kind, close_to, exercise, listed, number_of, right, wrong
 
 LEAST = 0.5  # accuracy: what is below knows other glyphs, or none
 STEPS = 6  # one for each budget, one for being ahead of the uniform cut, two for not being behind the knapsack
@@ -84,3 +84,49 @@ def _behind(one: Tensor, other: Tensor) -> bool:
     only one of them gets right, either would get half (McNemar, 1947)."""
     lost, won = int((other & ~one).sum()), int((one & ~other).sum())
     return lost - won > Z * math.sqrt(lost + won)
+
+
+@exercise
+def share_within_budgets(
+    answer, *, params: float = 0.25, macs: float = 0.16, latency: float = 0.44, fixed: float = 0.2
+) -> Verdict:
+    """The largest share of channels, the same in every layer, that meets three budgets, each a share (0–1) of what was.
+
+    Of ``params`` and ``macs`` the square of the share is left. Of the time ``fixed`` stays, and the rest falls in
+    proportion to the share.
+    """
+    answer = number_of(answer)
+    alone = {"params": math.sqrt(params), "macs": math.sqrt(macs), "latency": (latency - fixed) / (1 - fixed)}
+    binds = min(alone, key=alone.__getitem__)
+    best, near = alone[binds], close_to(answer, 0.004)
+    if near(best):
+        return right(f"the budget of {IN_WORDS[binds]} binds; alone, the others would allow {_others(alone, binds)}.")
+    slips = [
+        (100 * best, "that is in percent. Give it as a share, from 0 to 1."),
+        (1 - best, "that is the share of the channels that go. Which share stays?"),
+        *(
+            (share, f"that is the largest share for the {IN_WORDS[cost]} alone. Another budget is used up before.")
+            for cost, share in alone.items()
+            if share - best > 0.004
+        ),
+        (sum(alone.values()) / len(alone), "that is the mean of what each budget allows. All three must be met."),
+        (min(params, macs, latency), "that is the smallest budget. Which share of the channels leads to it?"),
+        (latency, "that is the budget of time itself. A part of the time stays whatever the share is."),
+        (latency - fixed, "that is what the budget leaves for the part that falls. Divide it by how large that part was."),
+        (latency / (1 - fixed), "part of the time stays, whatever you do: subtract it from the budget before you divide."),
+        (math.sqrt(latency), "the time does not fall with the square of the share, but in proportion to it."),
+        (best**2, "that is the square of the share. The share itself is asked for."),
+    ]  # fmt: skip
+    for value, message in slips:
+        if near(value):
+            return wrong(message)
+    if not 0 < answer < 1:
+        return wrong(f"a share lies between 0 and 1, and this is {answer:g}.")
+    if answer < best:
+        return wrong(f"{answer:g} meets all three, but a larger share does, too.")
+    over = [IN_WORDS[cost] for cost, share in alone.items() if share < answer]
+    return wrong(f"with {answer:g} of the channels too much is left of: {listed(over)}.")
+
+
+def _others(alone: dict[str, float], binds: str) -> str:
+    return listed([f"{share:.2f} ({IN_WORDS[cost]})" for cost, share in alone.items() if cost != binds])

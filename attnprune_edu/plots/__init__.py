@@ -3,6 +3,7 @@
 Kept and pruned differ by brightness and hatching as well as by colour, so the figures read in grey and for the colour-blind.
 """
 
+from .budgets import plot_budgets
 from .channels import plot_attention, plot_importance, plot_weights
 from .claims import plot_claims
 from .costs import plot_accuracies, plot_costs, plot_factors, plot_layers
@@ -32,6 +33,7 @@ __all__ = [
     "plot_accuracies",
     "plot_attention",
     "plot_attention_maps",
+    "plot_budgets",
     "plot_claims",
     "plot_confusion",
     "plot_costs",

@@ -20,6 +20,7 @@ from .layers import layer_explorer, layer_picture
 from .maps import map_explorer, map_picture
 from .picture_widget import SLIDER, WIDE, PictureWidget
 from .recovery import recovery_explorer, recovery_picture
+from .shares import share_explorer, share_picture
 from .speedup import speedup_explorer, speedup_picture
 from .verification import verification_explorer, verification_picture
 
@@ -50,6 +51,8 @@ __all__ = [
     "ratio_picture",
     "recovery_explorer",
     "recovery_picture",
+    "share_explorer",
+    "share_picture",
     "speedup_explorer",
     "speedup_picture",
     "threshold_explorer",
