@@ -36,6 +36,7 @@ CARD = re.compile(r"(?:^\| \*\*.+\|\n)+", flags=re.MULTILINE)  # the table at th
 BINDER = re.search(r"https://mybinder\.org/\S+(?=\))", (ROOT / "README.md").read_text(encoding="utf-8"))[0]
 IDENTIFIERS = (("eprint", "arXiv:", "https://arxiv.org/abs/"), ("doi", "doi:", "https://doi.org/"))
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
+ELSEWHERE = re.compile(r"!\[([^]]*)\]\(https?:[^)]*\)")  # a picture that another machine has, such as a badge
 MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 
 
@@ -82,7 +83,10 @@ def lesson_as_read(name: str, text: str, repository: str) -> str:
 
 
 def relinked(text: str, folder: str, repository: str) -> str:
-    """``text`` of a file in ``folder`` with its links to other files led to the book's pages, or else to the repository."""
+    """``text`` of a file in ``folder`` with its links to other files led to the book's pages, or else to the repository.
+
+    A picture that is fetched from elsewhere becomes its text.
+    """
 
     def target(match: re.Match) -> str:
         path = posixpath.normpath(posixpath.join(folder, match[1]))
@@ -94,7 +98,7 @@ def relinked(text: str, folder: str, repository: str) -> str:
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return f"{repository}/{kind}/main/{path}{anchor}"
 
-    return LINK.sub(target, text)
+    return LINK.sub(target, ELSEWHERE.sub(r"\1", text))
 
 
 def references() -> str:
@@ -110,7 +114,11 @@ def references() -> str:
 
 
 def loop(match: re.Match) -> str:
-    """The picture that stands for a mermaid diagram, of which there is one."""
+    """The picture that stands for a mermaid diagram, of which there is one.
+
+    After a change of the diagram, `npx @mermaid-js/mermaid-cli -c '{"htmlLabels": false}' -i lessons/questions.md -o
+    loop.svg` draws it; a test compares the two.
+    """
     boxes = re.findall(r'"([^"]+)"', match[1])
     return f"![The loop as a diagram: {'; '.join(boxes)}.](loop.svg)"
 
