@@ -73,12 +73,10 @@ class JupyterLab:
         client = BlockingKernelClient(connection_file=connection)
         client.load_connection_file()
         client.start_channels(iopub=False, stdin=False, hb=False, control=False)
-        try:
-            (process,) = (child for child in self.process.children() if connection in child.cmdline())
-            yield Kernel(self, client, process)
-        finally:
-            client.stop_channels()
-            self._ask("DELETE", f"api/sessions/{session['id']}")
+        (process,) = (child for child in self.process.children() if connection in child.cmdline())
+        yield Kernel(self, client, process)
+        client.stop_channels()  # after an error, JupyterLab itself is about to end
+        self._ask("DELETE", f"api/sessions/{session['id']}")
 
     def look(self) -> None:
         self.most = max(self.most, sum(map(resident, [self.process, *descendants(self.process)])))
@@ -113,7 +111,7 @@ class Kernel:
             try:
                 reply = self.client.get_shell_msg(timeout=LOOK_EVERY)["content"]
             except queue.Empty:
-                if not self.process.is_running():
+                if not self.process.is_running() or self.process.status() == psutil.STATUS_ZOMBIE:
                     raise SystemExit(f"the kernel was killed at {self.lab.most / 1e9:.2f} GB, in\n{code}") from None
             self.lab.look()
         if reply["status"] != "ok":
