@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..report.uncertainty import TWO_SIDED
 from .steps import first_problem, no_tensor, step_by_step
-from .verdict import Verdict, a_kind, close_to, exercise, number_of, right, wrong
+from .verdict import Verdict, a_kind, close_to, exercise, number_of, right, wrong, wrong_step
 
 VERDICTS = ("holds", "refuted", "undecided")
 ALIKE = 1e-4
@@ -28,6 +28,14 @@ def sum_of_fixed_part(answer, *, column_sum: float = 0.4) -> Verdict:
         (column_sum, "that is the sum of W itself. The column of W_v is missing, and it does not sum to 0."),
         (1, "that is what a column of W_v sums to, a softmax. Asked for is W_f = W − W_v."),
         (0, "W_f is what is left when W_v is taken away from W. The column of W_v sums to 1."),
+        (
+            -1,
+            f"the column of W_v is taken away, but from what? W_f = W − W_v, and W's column sums to {column_sum:g}.",
+        ),
+        (
+            -column_sum,
+            "that is the sum of W itself, with its sign reversed. W_f = W − W_v, and the column of W_v is missing.",
+        ),
         (column_sum / 2, "nothing says that W_f and W_v are equally large. The column of W_v is a softmax."),
     ):
         if near(value):
@@ -50,7 +58,7 @@ def runs_until_decided(answer, *, mean: float = 0.3, deviation: float = 0.4) -> 
     z, of_three = special.ndtri(TWO_SIDED), special.stdtrit(2, TWO_SIDED)
     if answer == wanted:
         return right(f"if both numbers stay as they are. With {wanted - 1} runs the interval still contains 0.")
-    for value, message in (
+    slips = (
         (wanted - 1, f"nearly: with {wanted - 1} runs the interval still reaches 0."),
         (wanted + 1, f"nearly: {wanted} runs are enough. With n runs, t has n − 1 degrees of freedom."),
         (math.ceil((z * ratio) ** 2), "1.96 is t for very many runs. With few, t is larger."),
@@ -58,14 +66,17 @@ def runs_until_decided(answer, *, mean: float = 0.3, deviation: float = 0.4) -> 
         (math.ceil((of_three * ratio) ** 2), "4.303 is t for three runs. With more runs t becomes smaller, too."),
         (fewest(lambda runs: by_t(runs, root=1)), "the root is missing: the interval reaches t · s / √n."),
         (math.ceil(ratio**2), "t is missing: the interval reaches t · s / √n."),
-    ):
-        if answer == value:
-            return wrong(message)
+        (fewest(lambda runs: 2 * by_t(runs)), "you take the whole width. The interval reaches t · s / √n to *either* side."),
+        (fewest(lambda runs: deviation * by_t(runs)), f"s is {deviation:g}, not its square."),
+    )
+    if said := [message for value, message in slips if answer == value]:  # two slips may lead to the same number
+        return wrong(" Or: ".join(said))
+    if answer < 2:
+        return wrong("a single run has no spread, and so no interval. Begin with 2 runs.")
     if answer != round(answer):
         return wrong("there are only whole runs. Look for the first n for which t · s / √n is smaller than the mean.")
     if answer < wanted:
-        reach = by_t(max(int(answer), 2))
-        return wrong(f"too few: with {max(int(answer), 2)} runs t · s / √n is {reach:.3g}, and the mean is {mean:g}.")
+        return wrong(f"too few: with {answer:g} runs t · s / √n is {by_t(answer):.3g}, and the mean is {mean:g}.")
     return wrong(f"fewer are enough: which is the first n with t · s / √n below {mean:g}?")
 
 
@@ -88,9 +99,13 @@ class _Case(NamedTuple):
         return self.t * self.differences.std().item() / len(self.first) ** 0.5
 
     @property
+    def place(self) -> tuple[float, float, float]:
+        """The lower and the upper end of the interval, and the claim."""
+        return self.mean - self.half, self.mean + self.half, self.claimed
+
+    @property
     def verdict(self) -> str:
-        low, high = self.mean - self.half, self.mean + self.half
-        return "holds" if low >= self.claimed else "refuted" if high < self.claimed else "undecided"
+        return _judged(*self.place)
 
 
 @exercise
@@ -99,10 +114,19 @@ def claim_checker(function) -> Verdict:
 
     differences (runs,): paired; interval (2,): the ends of mean ± t · s / √n; verdict: "holds", "refuted" or "undecided".
     """
-    for case in _cases():
+    cases, answers = _cases(), []
+    for case in cases:
         parts = step_by_step(function, STEPS, case.first, case.second, case.claimed, case.t)
-        if verdict := first_problem(parts, STEPS, case):
-            return verdict
+        answers.append(parts["verdict"])
+        if amiss := first_problem(parts | {"verdict": case.verdict}, STEPS, case):
+            return amiss
+        if answers[-1] not in VERDICTS:
+            return first_problem(parts, STEPS, case)
+    for case, answer in zip(cases, answers, strict=True):
+        if problem := _wrong_verdict(answer, {}, case):
+            # One verdict says little about the rule behind it. All of them say which.
+            rules = (said for rule, said in RULES if [rule(*each.place) for each in cases] == answers)
+            return wrong_step(3, 3, f", `verdict`: {next(rules, problem)}")
     return right("holds, refuted, undecided: the third is the honest answer to most claims in few runs.")
 
 
@@ -118,7 +142,8 @@ def _cases() -> list[_Case]:
             drawn = _Case(shared + sign * (1 + 0.5 * torch.rand(1)) + noise, shared, 0.0, t)
             # Far from the mean, in half-widths. What decides for a claim that is plain is tried before what is open.
             cases += [drawn._replace(claimed=drawn.mean + drawn.half * place) for place in (-1.2, 1.2, -0.6, 0.6)]
-    return cases
+    equal = torch.tensor([71.0, 73.0, 70.0])
+    return [*cases, _Case(equal, equal - 1, 1.0, 4.302653)]  # just what is claimed, in each run
 
 
 def _wrong_differences(part, parts: dict, case: _Case) -> str | None:
@@ -130,6 +155,10 @@ def _wrong_differences(part, parts: dict, case: _Case) -> str | None:
     slips = (
         (wanted.abs(), "without `abs`: a run in which `second` is ahead counts against the claim."),
         (-wanted, "the sign is reversed: you take second − first. The claim is about first − second."),
+        (wanted.mean().expand(len(wanted)), "that is their mean in each place. Keep one difference for each run."),
+        (first, "`second` is missing: first − second."),
+        (first + second, "you add. Subtract: first − second."),
+        (100 * wanted, "leave the factor of 100 away: the runs are given in points."),
         (wanted.mean(), "that is their mean. Keep one difference for each run; the interval needs their spread."),
         (wanted - case.claimed, "leave the claim aside for now. It comes in the last step."),
         (wanted / second, "that is relative. Asked for is first − second."),
@@ -158,6 +187,7 @@ def _wrong_interval(part, parts: dict, case: _Case) -> str | None:
     if _alike(part, _ends(mean, half)):
         return None
     s, root, at = case.differences.std().item(), runs**0.5, mean
+    of_three = 4.303  # as the lesson's cells have it
     apart = case.t * ((case.first.var() + case.second.var()) / runs).sqrt().item()
     one_sided = float(special.stdtrit(runs - 1, 0.95)) * s / root
     by_n = case.t * case.differences.std(correction=0).item() / root
@@ -169,13 +199,19 @@ def _wrong_interval(part, parts: dict, case: _Case) -> str | None:
         (_ends(at, s), "t and √n are missing: that is how far the single runs spread."),
         (_ends(at, 1.96 * s / root), "1.96 is for very many runs. With few, s is not well known: use `t`."),
         (_ends(at, one_sided), "that interval leaves 5 % on either side (one-sided). Use `t` as it is given."),
+        (_ends(at, of_three * s / root), "4.303 is t for three runs. Use the `t` that your function is given."),
+        (_ends(at, case.t * s / 3**0.5), f"√3 is for three runs. Here are {runs}: √n, with n = len(differences)."),
+        (_ends(at, of_three * s / 3**0.5), f"4.303 and √3 are for three runs. Here are {runs}: use `t` and √n."),
+        (_ends(at, case.t * s / (runs - 1) ** 0.5), "`.std()` has divided by n − 1 already. Divide what it gives by √n."),
         (_ends(at, by_n), "the standard deviation divides by n with you. Of a sample it divides by n − 1: `.std()`."),
         (_ends(at, case.t * s**2 / root), "you take the variance. Take the standard deviation, its root: `.std()`."),
         (_ends(at, half / 2), "your interval is half as wide: t · s / √n goes to *either* side."),
         (_ends(0, half), "it lies around 0. It should lie around the mean of the differences."),
+        (_ends(case.differences.median().item(), half), "it lies around the median. It should lie around the mean."),
         (_ends(case.claimed, half), "it lies around the claim. It should lie around the mean of the differences."),
         (_ends(at - case.claimed, half), "leave the claim aside for now. It comes in the last step."),
         (_ends(at, -half), "the upper end comes first. Give the lower one first."),
+        (torch.tensor([mean - half] * 2), "both ends are the lower one. The upper one is mean + t · s / √n."),
         (torch.tensor([mean, half]), "that is the mean and the reach. Give both ends: mean − reach and mean + reach."),
         (
             torch.stack([case.differences.min(), case.differences.max()]),
@@ -194,7 +230,7 @@ def _wrong_verdict(part, parts: dict, case: _Case) -> str | None:
         return f'it is one of "holds", "refuted" and "undecided", and this is {came}.'
     if part == case.verdict:
         return None
-    low, high, claimed = case.mean - case.half, case.mean + case.half, case.claimed
+    low, high, claimed = case.place
     here = f"Claimed is at least {claimed:.2f}, the mean is {case.mean:.2f}, the interval {low:.2f} to {high:.2f}."
     if case.verdict == "undecided":
         if part == "holds":
@@ -202,14 +238,41 @@ def _wrong_verdict(part, parts: dict, case: _Case) -> str | None:
             return f"{amiss} part of the interval falls short of it. {here}"
         amiss = "not shown is not refuted:" if case.mean >= claimed else "the mean falls short of the claim, but"
         return f"{amiss} part of the interval does what is claimed. {here}"
+    if low == high == claimed:
+        return f"just what is claimed is enough: *at least* so large. {here}"
     if part == "undecided":
-        zero = "it does not matter whether 0 is inside. " if low < 0 < high else ""
-        return f"{zero}all of the interval lies on one side of the claim, so it is decided. {here}"
-    if case.verdict == "refuted" and low > 0:
-        return f"you compare with 0. Compare with what is claimed. {here}"
-    return f"it is the other way round: claimed is that the difference is *at least* so large. {here}"
+        return f"all of the interval lies on one side of the claim, so it is decided. {here}"
+    return f"all of the interval {'does' if low >= claimed else 'falls short of'} what is claimed. {here}"
 
 
+def _judged(low: float, high: float, claimed: float) -> str:
+    return "holds" if low >= claimed else "refuted" if high < claimed else "undecided"
+
+
+def _by_mean(low: float, high: float, claimed: float) -> str:
+    return "holds" if low + high >= 2 * claimed else "refuted"
+
+
+AROUND_ZERO = "whether 0 lies in the interval does not matter. Whether the claim does is what counts."
+# Rules that a reader may judge by, each a function of the interval's ends and the claim.
+RULES = (
+    (lambda low, high, claimed: _judged(low, high, 0), "you compare with 0. Compare with what is claimed."),
+    (
+        lambda low, high, claimed: _judged(low, high, abs(claimed)),
+        "take the claim with its sign: it may be below 0, as in “at most one point lost”.",
+    ),
+    (lambda low, high, claimed: _judged(low, high, -claimed), "you reverse the sign of the claim. Take it as it is."),
+    (
+        lambda low, high, claimed: _judged(-high, -low, -claimed),
+        "it is the other way round: claimed is that the difference is *at least* so large.",
+    ),
+    (
+        lambda low, high, claimed: "holds" if high >= claimed else "refuted",
+        "you ask whether *some* of the interval does what is claimed. If only some does, it is undecided.",
+    ),
+    (lambda low, high, claimed: "undecided" if low < 0 < high else _judged(low, high, claimed), AROUND_ZERO),
+    (lambda low, high, claimed: "undecided" if low < 0 < high else _by_mean(low, high, claimed), AROUND_ZERO),
+)
 STEPS = {"differences": _wrong_differences, "interval": _wrong_interval, "verdict": _wrong_verdict}
 
 

@@ -60,6 +60,8 @@ CASES = [
     (checks.sum_of_fixed_part, 0.4, False, "the sum of W itself"),
     (checks.sum_of_fixed_part, 1, False, "what a column of W_v sums to"),
     (checks.sum_of_fixed_part, 0, False, "what is left when"),
+    (checks.sum_of_fixed_part, -1, False, "W's column sums to 0.4"),
+    (checks.sum_of_fixed_part, -0.4, False, "with its sign reversed"),
     (checks.sum_of_fixed_part, 0.2, False, "nothing says that W_f and W_v are equally large"),
     (checks.sum_of_fixed_part, 7, False, "what does it sum to?"),
     (checks.sum_of_fixed_part, "-0.6", False, "Remove the quotes"),
@@ -67,12 +69,15 @@ CASES = [
     (checks.runs_until_decided, 10, True, "With 9 runs the interval still contains 0"),
     (checks.runs_until_decided, 9, False, "nearly: with 9 runs"),
     (checks.runs_until_decided, 11, False, "nearly: 10 runs are enough"),
-    (checks.runs_until_decided, 7, False, "1.96 is t for very many runs"),
+    (checks.runs_until_decided, 7, False, "With few, t is larger. Or: that is one-sided"),
+    (checks.runs_until_decided, 30, False, "you take the whole width"),
+    (checks.runs_until_decided, 4, False, "s is 0.4, not its square"),
+    (checks.runs_until_decided, 1, False, "Begin with 2"),
     (checks.runs_until_decided, 33, False, "4.303 is t for three runs"),
     (checks.runs_until_decided, 5, False, "the root is missing"),
     (checks.runs_until_decided, 2, False, "t is missing"),
     (checks.runs_until_decided, 8, False, "too few: with 8 runs t · s / √n is 0.334"),
-    (checks.runs_until_decided, -3, False, "too few: with 2 runs"),
+    (checks.runs_until_decided, -3, False, "Begin with 2"),
     (checks.runs_until_decided, 100, False, "fewer are enough"),
     (checks.runs_until_decided, 9.7, False, "only whole runs"),
     (checks.runs_until_decided, [10], False, "one number, and this is a list"),
@@ -88,7 +93,11 @@ CASES = [
     (checks.claim_checker, differences(lambda a, b: a[:, None] - b), False, "every run with every run"),
     (checks.claim_checker, differences(lambda a, b: (a[:, None] - b).flatten()), False, "every run with every run"),
     (checks.claim_checker, differences(lambda a, b: a[1:] - b[1:]), False, "its shape is (4,)"),
-    (checks.claim_checker, differences(lambda a, b: a), False, "the shape is right, but `differences["),
+    (checks.claim_checker, differences(lambda a, b: a), False, "`second` is missing"),
+    (checks.claim_checker, differences(lambda a, b: a + b), False, "you add"),
+    (checks.claim_checker, differences(lambda a, b: 100 * (a - b)), False, "leave the factor of 100 away"),
+    (checks.claim_checker, differences(lambda a, b: (a - b).mean().expand(len(a))), False, "their mean in each place"),
+    (checks.claim_checker, differences(lambda a, b: 3 * a - b), False, "the shape is right, but `differences["),
     (checks.claim_checker, differences(lambda a, b: (a - b).tolist()), False, "It holds a difference for each run"),
     (
         checks.claim_checker,
@@ -103,6 +112,22 @@ CASES = [
     (checks.claim_checker, interval(lambda h: h["differences"].std() / root(h)), False, "t is missing"),
     (checks.claim_checker, interval(lambda h: h["differences"].std()), False, "t and √n are missing"),
     (checks.claim_checker, interval(lambda h: 1.96 * h["differences"].std() / root(h)), False, "1.96 is for very many"),
+    (checks.claim_checker, interval(lambda h: 4.303 * reach(h) / h["t"]), False, "4.303 is t for three runs"),
+    (checks.claim_checker, interval(lambda h: reach(h) * root(h) / 3**0.5), False, "√3 is for three runs. Here are 5"),
+    (checks.claim_checker, interval(lambda h: 4.303 * h["differences"].std() / 3**0.5), False, "4.303 and √3 are for"),
+    (
+        checks.claim_checker,
+        interval(lambda h: reach(h) * root(h) / (len(h["first"]) - 1) ** 0.5),
+        False,
+        "has divided by n − 1 already",
+    ),
+    (checks.claim_checker, interval(reach, lambda h: h["differences"].median()), False, "it lies around the median"),
+    (
+        checks.claim_checker,
+        checker(interval=lambda h: (h["differences"].mean() - reach(h)).expand(2)),
+        False,
+        "both ends are the lower one",
+    ),
     (checks.claim_checker, interval(lambda h: 2.1318 * reach(h) / h["t"]), False, "one-sided"),
     (
         checks.claim_checker,
@@ -167,20 +192,20 @@ CASES = [
         False,
         "not refuted is not shown",
     ),
-    (checks.claim_checker, verdict(lambda low, high, claimed: judged(low, high, 0)), False, "you compare with 0"),
-    (
-        checks.claim_checker,
-        verdict(lambda low, high, claimed: "undecided" if low < 0 < high else judged(low, high, claimed)),
-        False,
-        "it does not matter whether 0 is inside",
-    ),
-    (
-        checks.claim_checker,
-        verdict(lambda low, high, claimed: judged(-high, -low, -claimed)),
-        False,
-        "it is the other way round",
-    ),
     (checks.claim_checker, verdict(lambda *here: "undecided"), False, "lies on one side of the claim"),
+    (
+        checks.claim_checker,
+        verdict(lambda low, high, claimed: "holds" if low > claimed else "refuted" if high < claimed else "undecided"),
+        False,
+        "just what is claimed is enough",
+    ),
+    (
+        checks.claim_checker,
+        verdict(lambda low, high, claimed: "refuted" if high <= claimed else judged(low, high, claimed)),
+        False,
+        "just what is claimed is enough",
+    ),
+    (checks.claim_checker, verdict(lambda *here: "refuted"), False, "all of the interval does what is claimed"),
     (checks.claim_checker, verdict(lambda *here: True), False, "and this is a bool"),
     (checks.claim_checker, verdict(lambda *here: "Holds"), False, 'and this is "Holds"'),
     (checks.claim_checker, lambda *given: checker()(*given)[2], False, "it returns a str"),
@@ -209,12 +234,25 @@ def test_each_step_earns_its_share(function, share):
 def test_whatever_is_drawn_a_slip_is_told_from_what_is_right(seed):
     assert checks.claim_checker(checker(), seed=seed).solved
     wrong = {
-        "compare with 0": verdict(lambda low, high, claimed: judged(low, high, 0)),
         "unpaired": interval(unpaired),
+        "you compare with 0": verdict(lambda low, high, claimed: judged(low, high, 0)),
+        "take the claim with its sign": verdict(lambda low, high, claimed: judged(low, high, abs(claimed))),
+        "you reverse the sign of the claim": verdict(lambda low, high, claimed: judged(low, high, -claimed)),
+        "it is the other way round": verdict(lambda low, high, claimed: judged(-high, -low, -claimed)),
+        "*some* of the interval": verdict(lambda low, high, claimed: judged(high, high, claimed)),
         "not shown is not refuted": verdict(lambda low, high, claimed: judged(low, low, claimed)),
     }
     for said, function in wrong.items():
         assert said in checks.claim_checker(function, seed=seed).message
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(
+    "otherwise", [judged, lambda low, high, claimed: judged((low + high) / 2, (low + high) / 2, claimed)]
+)
+def test_whether_zero_lies_in_the_interval_decides_nothing(otherwise, seed):
+    function = verdict(lambda low, high, claimed: "undecided" if low < 0 < high else otherwise(low, high, claimed))
+    assert "whether 0 lies in the interval does not matter" in checks.claim_checker(function, seed=seed).message
 
 
 def test_the_library_judges_as_the_exercise_does():
