@@ -31,7 +31,8 @@ def plot_claims(claims: Mapping[str, tuple[Sequence[float], float]], *, unit: st
         verdict, estimate, low, high = judge_claim(differences, at_least)
         look = LOOKS[verdict]
         if math.isfinite(low):
-            axis.plot([low, high], [row, row], color=look["color"], linewidth=2)
+            # Ends that are taller than the marker of the mean: a narrow interval is seen in spite of it.
+            axis.plot([low, high], [row, row], color=look["color"], linewidth=2, marker="|", markersize=13)
         else:
             axis.axhline(row, color=look["color"], linestyle=":", linewidth=2)
         axis.plot(estimate, row, markersize=8, zorder=3, **look)
@@ -40,6 +41,6 @@ def plot_claims(claims: Mapping[str, tuple[Sequence[float], float]], *, unit: st
         axis.annotate(verdict, (1.02, row), xycoords=("axes fraction", "data"), va="center")
     axis.axvline(0, color=STONE, linewidth=0.8, linestyle=":", zorder=0)
     axis.set(yticks=range(len(claims)), yticklabels=list(claims), ylim=(len(claims) - 0.4, -0.6))
-    axis.set_xlabel(f"difference in {unit}, with its 95 % interval; the bar is where the claim begins")
+    axis.set_xlabel(f"difference in {unit}, with its 95 % interval\n(black bar: where the claim begins)")
     clean(axis)
     return axis.figure

@@ -45,11 +45,12 @@ def claim_picture(
         raise ValueError(f"runs must be at least 1, got {runs}")
     differences = list(measured[what])[:runs]
     verdict, estimate, low, high = judge_claim(differences, at_least)
-    figure = Figure(figsize=(9, 1.9), layout="constrained")
+    figure = Figure(figsize=(9, 2.1), layout="constrained")
     axis = plots.plot_claims({what: (differences, at_least)}, unit=unit, axis=figure.subplots()).axes[0]
     every = [value for values in measured.values() for value in values]
     axis.set_xlim(min(every) - 5, max(every) + 5)  # the same for all, so that nothing jumps when a control moves
     seen = f"{len(differences)} runs" if len(differences) > 1 else "1 run"
     said = f"“{what}: at least {at_least:+.1f} {unit}” {'is ' if verdict != 'holds' else ''}{verdict}"
     interval = f"95 % interval {low:+.1f} to {high:+.1f}" if math.isfinite(low) else "which leaves everything open"
-    return plots.png(figure), f"{said}: {seen}, mean {estimate:+.1f}, {interval}."
+    sentence = f"{said}: {seen}, mean {estimate:+.1f}, {interval}."
+    return plots.png(figure), sentence.replace(" -", " −")  # the sign, not the hyphen

@@ -31,13 +31,13 @@ def test_no_claim_is_no_board():
 def test_the_widget_judges_what_its_controls_say():
     widget = ap.widgets.claim_explorer({"first": RUNS, "second": [-5.0, -5.1, -4.9]}, reach=6)
     what, at_least, runs, picture = widget.children
-    assert "“first: at least +0.0 points” is undecided: 3 runs, mean +2.0, 95 % interval -0.5 to +4.5" in picture.value
+    assert "“first: at least +0.0 points” is undecided: 3 runs, mean +2.0, 95 % interval −0.5 to +4.5" in picture.value
     at_least.value = -1
     assert "holds" in picture.value and "is holds" not in picture.value
     what.value = "second"
     assert "is refuted" in picture.value
     runs.value = 1
-    assert "is undecided: 1 run, mean -5.0, which leaves everything open" in picture.value
+    assert "is undecided: 1 run, mean −5.0, which leaves everything open" in picture.value
 
 
 def test_the_widget_needs_runs():
