@@ -73,7 +73,7 @@ def lesson_as_read(name: str, text: str, repository: str) -> str:
     notebook.cells[0].source = CARD.sub(rf"\g<0>| **Run it** | {links} |\n", f"{notebook.cells[0].source}\n", count=1)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            text = cell.source.replace("the three dots", "“Show the output”")
+            text = re.sub(r"(?<=lick on )the three dots", "“Show the output”", cell.source)
             cell.source = relinked(text, "lessons", repository)
             continue
         for output in cell.outputs:

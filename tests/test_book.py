@@ -112,7 +112,7 @@ def test_a_lesson_can_be_run(book, page):
 def test_no_text_speaks_of_controls_that_a_page_has_not(page):
     for name in LESSONS:
         text = page(name).select_one("article").text
-        assert not re.search(r"slider|arrow key|three dots", text, flags=re.IGNORECASE), name
+        assert not re.search(r"slider|arrow key|click on the three dots", text, flags=re.IGNORECASE), name
 
 
 def test_the_reference_knows_every_public_name(page):
