@@ -12,6 +12,8 @@ from attnprune_edu.grading.lesson_text import parts_of
 from attnprune_edu.report.evaluation import count_params
 
 NAMES = [name for name in checks.__all__ if name != "Verdict"]
+TRAINED = {"capstone"}  # its right answers take a training: test_lesson_15.py has them
+QUICK = [name for name in NAMES if name not in TRAINED]
 
 
 @pytest.mark.parametrize(
@@ -33,13 +35,13 @@ def cases_of(name):
     return [case for cases in of_lessons for case in cases if case[0] is getattr(checks, name)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUICK)
 def test_every_check_has_a_right_case_and_wrong_ones(name):
     verdicts = [solved for _, _, solved, _ in cases_of(name)]
     assert True in verdicts and verdicts.count(False) >= 3
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUICK)
 def test_a_check_draws_no_numbers_that_others_would_draw(name):
     check, answer = next((check, answer) for check, answer, solved, _ in cases_of(name) if solved)
     before = torch.get_rng_state()
@@ -55,7 +57,7 @@ def test_the_solution_in_the_lesson_solves_its_exercise(lesson):
     surroundings["params"] = lambda keep: count_params(ap.remove(ap.mask(model, keep)))
     exercises = parts_of(lesson.read_text(encoding="utf-8"))
     assert len(exercises) >= 2
-    for exercise in exercises:
+    for exercise in (one for one in exercises if one.check not in TRAINED):
         exec(exercise.solution, surroundings)
         assert getattr(checks, exercise.check)(surroundings[exercise.answer]).solved, exercise.check
 
