@@ -20,7 +20,8 @@ import notebooks
 from attnprune_edu import workbook
 
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-EMBEDDED = {"12_other_networks": "names", "13_faces": "drawn"}  # what a lesson runs on, where it is not the drawn shapes
+# What a lesson runs on, where it is not the drawn shapes.
+EMBEDDED = {"12_other_networks": "names", "13_faces": "drawn", "15_capstone": "glyphs-15"}
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = ROOT / "build" / "screenshots"
 FLAGS = [

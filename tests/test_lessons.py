@@ -14,7 +14,7 @@ from PIL import Image
 LESSONS = sorted((ROOT / "lessons").glob("[0-9]*.md"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Of the outputs that are stored; in all other lessons it is CIFAR-10.
-REAL_DATA = {"12_other_networks": "names", "13_faces": "olivetti"}
+REAL_DATA = {"12_other_networks": "names", "13_faces": "olivetti", "15_capstone": "glyphs-15"}
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
