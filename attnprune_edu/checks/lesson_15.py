@@ -76,7 +76,7 @@ def _silent(network: nn.Module) -> str:
     """A hint where whole channels are zero, and still there."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     zeros = sum(int((layer.weight.flatten(1) == 0).all(dim=1).sum()) for layer in layers)
-    return f" {zeros} channels are all zeros and cost what they did: cut them out with `ap.remove`." if zeros else ""
+    return f" Channels of zeros ({zeros} of them) cost what they did: cut them out with `ap.remove`." if zeros else ""
 
 
 def _behind(one: Tensor, other: Tensor) -> bool:

@@ -86,7 +86,12 @@ class Capstone:
         Raises TypeError for anything but a network, and ValueError for one that does not take the images, does not give a
         score for each of the ten classes, or gives NaN.
         """
-        return self._row(model, seed)[0]
+        correct = self.correct(model, seed)
+        right, of = int(correct.sum()), len(correct)
+        low, high = wilson(right, of)
+        costs = self.costs(model)
+        met = ", ".join(cost for cost in COSTS if self.meets(costs, cost))
+        return pd.Series({"accuracy": right / of, "low": low, "high": high, **costs, "met": met})
 
     def board(self, models: Mapping[str, nn.Module] | None = None, *, search: bool = False, seed: int = 0) -> pd.DataFrame:
         """Rows as ``judge`` makes them for the baselines and for ``models`` {name: network}, the best accuracy first.
@@ -135,7 +140,8 @@ class Capstone:
 
     def correct(self, model: nn.Module, seed: int = 0) -> Tensor:
         """Which of the pictures held back ``model`` classifies correctly: bool (3000,). Raises as ``judge`` does."""
-        return self._row(model, seed)[1]
+        images, labels = self.held_back(seed)
+        return self._scores(model, images).argmax(dim=1) == labels
 
     def costs(self, model: nn.Module) -> dict[str, float]:
         """{cost: value} of ``model`` in the units of the budgets."""
@@ -144,16 +150,6 @@ class Capstone:
             "macs": count_macs(model, self.data.image_shape),
             "latency": share_of_time(model, self.model, batch_of(self.model, self.data, BATCH)),
         }
-
-    def _row(self, model: nn.Module, seed: int) -> tuple[pd.Series, Tensor]:
-        images, labels = self.held_back(seed)
-        scores = self._scores(model, images)
-        correct = scores.argmax(dim=1) == labels
-        right = int(correct.sum())
-        low, high = wilson(right, len(labels))
-        costs = self.costs(model)
-        met = ", ".join(cost for cost in COSTS if self.meets(costs, cost))
-        return pd.Series({"accuracy": right / len(labels), "low": low, "high": high, **costs, "met": met}), correct
 
     def meets(self, costs: Mapping[str, float], cost: str) -> bool:
         """Whether ``costs`` of a network are within the budget called ``cost``."""
@@ -171,10 +167,8 @@ class Capstone:
         if scores.shape != (len(images), CLASSES):
             each = tuple(scores.shape[1:])
             raise ValueError(f"model must give each image {CLASSES} scores, one for each class, got the shape {each}")
-        if scores.isnan().any():
-            raise ValueError(
-                f"model must give every image scores, got NaN for {int(scores.isnan().any(dim=1).sum()):,} images"
-            )
+        if lost := int(scores.isnan().any(dim=1).sum()):
+            raise ValueError(f"model must give every image scores, got NaN for {lost:,} of {len(images):,} images")
         return scores
 
     @functools.cached_property
@@ -247,7 +241,12 @@ def _options(curve: pd.DataFrame, size: int) -> dict[int, float]:
     return dict(zip(widths, np.interp(widths, np.append(curve.kept, size), measured).tolist(), strict=True))
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
+def _data(number: int) -> ImageData:
+    return load_glyphs(number)
+
+
+@functools.lru_cache(maxsize=4)
 def _drawn(number: int, seed: int) -> Images:
     return draw_glyphs(number, HELD_BACK, seed)
 
@@ -258,7 +257,7 @@ def load_capstone(number: int = 0) -> Capstone:
     The network is trained when it is first asked for, within five seconds, and kept in the cache folder. Raises TypeError
     or ValueError unless ``number`` is a whole number from 0 to 2**32 - 1.
     """
-    data = load_glyphs(number)
+    data = _data(number)
     with torch.random.fork_rng():
         torch.manual_seed(number)
         untrained = drawn_cnn(number, data.image_shape, CLASSES)
