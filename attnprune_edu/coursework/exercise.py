@@ -14,7 +14,7 @@ class Exercise:
     such that the lesson's own answer is wrong. ``task``: those values → a text in Markdown. With the lesson's values it
     stands literally in the lesson, and there the student's own takes its place; if ``added``, it is instead the text of a
     version that stands below the lesson's. ``variables``: those values → {name: value} of what the lesson's
-    cell defines above the blank, where it does.
+    cell defines above the blank, where it does. ``seconds``: of the processor's time that a cell of its notebook may take.
     """
 
     check: str
@@ -24,3 +24,4 @@ class Exercise:
     task: Callable[..., str]
     added: bool = False
     variables: Callable[..., dict] | None = None
+    seconds: int = 10

@@ -5,6 +5,7 @@ from random import Random
 from .exercise import Exercise
 from .numbers import one_of, whole
 
+SECONDS = 60  # of the processor's time for a cell: it plans, repairs and trains a network
 LEAST_GAP = 0.05  # between the shares that two budgets allow, so that it is clear which one binds
 
 
@@ -38,6 +39,6 @@ def _number_task(number: int) -> str:
 
 
 EXERCISES = (
-    Exercise("share_within_budgets", "answer_1", 1, _budgets, _budgets_task),
-    Exercise("capstone", "my_network", 6, _number, _number_task),
+    Exercise("share_within_budgets", "answer_1", 1, _budgets, _budgets_task, seconds=SECONDS),
+    Exercise("capstone", "my_network", 6, _number, _number_task, seconds=SECONDS),
 )

@@ -10,9 +10,10 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from .._course import COURSE
-from ..coursework import Exercise
+from ..coursework import Exercise, exercises_of
 from .lesson_text import Part, agreed, lesson_file, lesson_values, title_of
 from .records import write_text
+from .session import Limits
 
 SETUP = "import copy\nimport math\n\nimport attnprune_edu as ap  # before torch\nimport torch"
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
@@ -35,7 +36,8 @@ def write_release(
         notebook = release_notebook(lesson, text, hints=hints, checked=checked)
         # Not the lesson's own name: students keep both in one folder.
         made[f"{lesson}_coursework.ipynb"] = nbformat.writes(notebook) + "\n"
-    made["README.md"] = _readme(sorted(made), checked, course)
+    seconds = {lesson: max(exercise.seconds for exercise in exercises_of(lesson)) for lesson in lessons}
+    made["README.md"] = _readme(sorted(made), seconds, checked, course)
     return write_all(made, Path(folder))
 
 
@@ -155,11 +157,14 @@ def _needed(code: str) -> set[str]:
     return read - _defined(code)
 
 
-def _readme(notebooks: Sequence[str], checked: bool, course: Path) -> str:
+def _readme(notebooks: Sequence[str], seconds: Mapping[str, int], checked: bool, course: Path) -> str:
     """What students read first."""
     several = len(notebooks) > 1
     address = re.search(r"git clone (\S+)", (course / "README.md").read_text(encoding="utf-8"))[1]
     files = "\n".join(f"- `{name}`" for name in notebooks)
+    least = min(seconds.values())
+    longer = [f"{most} in lesson {lesson}" for lesson, most in seconds.items() if most > least]
+    a_cell = f"a cell may compute for {', '.join([f'{least} seconds', *longer])}"
     at_once = (
         "5. The last line of such a cell checks your answer and says at once what is amiss. It tries a function with some\n"
         "   inputs; the grading tries it with others, so write it for any.\n"
@@ -183,5 +188,6 @@ Before you hand in: *Kernel → Restart Kernel and Run All Cells…* shows what 
 how it is graded. Then save it, and hand in the `.ipynb` file under its own name.
 
 What is graded is what your variables and functions hold after all code cells have run, one after the other; outputs that are
-stored in the file do not count. A cell may compute for ten seconds. What you write in text cells is not read by the grader.
+stored in the file do not count. On one core, {a_cell}, and all
+cells together for {Limits.cpu_seconds}. What you write in text cells is not read by the grader.
 """

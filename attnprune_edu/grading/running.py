@@ -47,16 +47,17 @@ def run_and_judge(
     key: bytes,
     *,
     unsafe: bool = False,
-    limits: Limits = Limits(),  # noqa: B008, it cannot be changed
+    limits: Limits | None = None,
 ) -> Run:
     """Run the code ``cells`` of a ``student`` in a sandbox and judge the answers to the ``exercises``.
 
     Where a cell or a function brings the process down, it is run again without it, so that the rest still counts. Raises
     RuntimeError where no sandbox can be made or nothing starts in it; with ``unsafe`` the code runs without one, with the
-    rights of whoever calls this.
+    rights of whoever calls this. ``limits``: None for those that the exercises say.
     """
     if not unsafe and (problem := sandbox.problem()):
         raise RuntimeError(problem)
+    limits = limits or Limits(cell_seconds=max(exercise.seconds for exercise in exercises))
     run, began = Run(), time.monotonic()
     for _ in range(MOST_STARTS):
         left = limits.whole - int(time.monotonic() - began)  # of what all starts together may take

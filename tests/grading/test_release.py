@@ -121,6 +121,12 @@ def test_the_page_for_students_says_where_the_course_is(tmp_path):
     assert f"<{address}>" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("lessons", "says"), [(["03", "02"], "10 seconds"), (["02", "15"], "10 seconds, 60 in lesson 15")])
+def test_the_page_for_students_says_how_long_a_cell_may_compute(lessons, says, tmp_path):
+    release.write_release(lessons, tmp_path)
+    assert f"a cell may compute for {says}, and all" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
 def test_an_id_in_capitals_is_the_same_student():
     assert Coursework("02", " S0042 ").given(1) == Coursework("02", "s0042").given(1) != Coursework("02", "s0043").given(1)
 

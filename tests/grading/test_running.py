@@ -10,7 +10,7 @@ import torch
 from hostile import HOSTILE_CELLS, HOSTILE_FUNCTIONS
 
 from attnprune_edu.coursework import LESSONS, exercises_of
-from attnprune_edu.grading import sandbox
+from attnprune_edu.grading import running, sandbox
 from attnprune_edu.grading.running import run_and_judge
 from attnprune_edu.grading.session import Limits
 from attnprune_edu.grading.solutions import solution_of
@@ -54,6 +54,17 @@ def test_every_lessons_solution_earns_everything_in_the_sandbox(lesson):
     run = run_and_judge(exercises, cells, STUDENT, KEY)
     assert [run.verdicts[exercise.check].share for exercise in exercises] == [1] * len(exercises), run
     assert not run.faults and not run.errors
+
+
+@pytest.mark.parametrize(("lesson", "seconds"), [("02", 10), ("15", 60)])
+def test_a_notebook_that_has_to_train_a_network_has_more_time(lesson, seconds, monkeypatch):
+    def session(limits, unsafe):
+        raise StopIteration(limits.cell_seconds)  # no error that the grader knows
+
+    monkeypatch.setattr(running, "Session", session)
+    for asked in (exercises_of(lesson), exercises_of(lesson)[:1]):  # also where another exercise is graded already
+        with pytest.raises(StopIteration, match=f"^{seconds}$"):
+            run_and_judge(asked, [], STUDENT, KEY)
 
 
 @pytest.mark.parametrize(
