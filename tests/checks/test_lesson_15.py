@@ -124,3 +124,19 @@ def test_a_place_on_the_board_earns_its_share(task, small, handed_in, uniform, k
     verdict = checks.capstone(small[handed_in])
     assert verdict.share == pytest.approx(share) and verdict.solved is (share == 1), verdict.message
     assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize(("shares", "solved"), [([0.9, 0.9, 0.1], True), ([0.9] * 100, False)])
+def test_a_time_that_was_missed_on_a_busy_machine_is_measured_again(task, small, shares, solved, monkeypatch):
+    monkeypatch.setattr(capstone.Capstone, "baselines", lambda task: {"uniform": small["poor"], "knapsack": small["poor"]})
+    shares = iter(shares)
+    monkeypatch.setattr(capstone, "share_of_time", lambda *networks: next(shares))
+    verdict = checks.capstone(small["good"])
+    assert verdict.solved is solved and verdict.share == pytest.approx(1 if solved else 2 / 6), verdict.message
+
+
+def test_a_network_that_would_keep_the_judge_busy_for_hours_is_not_run(task):
+    wide = nn.Conv2d(300, 300, 5, padding=2)
+    deep = nn.Sequential(nn.Conv2d(1, 300, 1), *[wide] * 300, nn.MaxPool2d(16), nn.Flatten(), nn.Linear(300, 10))
+    verdict = checks.capstone(deep)
+    assert verdict.share == 0 and "172,800,079,800 MACs for an image, and the dense network 1,672,128" in verdict.message
