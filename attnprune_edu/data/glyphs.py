@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .images import ImageData, Images
+from .seeds import whole_number
 
 SIDE = 16  # pixels
 CLASSES, STROKES = 10, 3
@@ -22,8 +23,6 @@ PARTS = {"train": 3_000, "validation": 1_000, "test": 1_000}
 WOBBLE = 0.35  # by how much a control point moves, of the knots' distance
 TURN, SHIFT = 0.4, 1.5  # radians; pixels
 STRAY, NOISE = (0.5, 1.0), (0.1, 0.3)  # light of the stray stroke as a share of the glyph's; standard deviation of the grain
-LARGEST_NUMBER = 2**32 - 1
-LARGEST_SEED = 2**53
 
 
 def glyphs_of(number: int) -> np.ndarray:
@@ -31,8 +30,7 @@ def glyphs_of(number: int) -> np.ndarray:
 
     Raises TypeError or ValueError unless ``number`` is a whole number from 0 to 2**32 - 1.
     """
-    _check_whole("number", number, LARGEST_NUMBER)
-    rng = np.random.RandomState([number])
+    rng = np.random.RandomState([whole_number("number", number)])
     chosen: list[np.ndarray] = []
     while len(chosen) < CLASSES:
         glyph = _glyph(rng)
@@ -46,10 +44,10 @@ def draw_glyphs(number: int, count: int, seed: int = 0) -> Images:
 
     Images are uint8 (count, 1, 16, 16), labels int64 (count,). The same arguments give the same pictures everywhere.
     Raises TypeError or ValueError unless all are whole numbers, ``number`` from 0 to 2**32 - 1, ``count`` from 1 and
-    ``seed`` from 0 to 2**53.
+    ``seed`` from 0 to 2**53 - 1.
     """
-    _check_whole("seed", seed, LARGEST_SEED)
-    _check_whole("count", count, LARGEST_NUMBER, least=1)
+    number, count = whole_number("number", number), whole_number("count", count, least=1)
+    seed = whole_number("seed", seed, bits=53)
     glyphs = glyphs_of(number)
     # NumPy promises that RandomState never changes (see shapes.py); it takes seeds as words of 32 bits.
     rng = np.random.RandomState([number, seed >> 32, seed % 2**32, 1])
@@ -72,14 +70,6 @@ def load_glyphs(number: int) -> ImageData:
         note="Invented glyphs, drawn by the course.",
         augment=None,  # a mirrored glyph may be another one
     )
-
-
-def _check_whole(name: str, value, most: int, least: int = 0) -> None:
-    accepted = f"a whole number from {least} to {most}"
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be {accepted}, got {value!r}")
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be {accepted}, got {value}")
 
 
 def _glyph(rng: np.random.RandomState) -> np.ndarray:

@@ -11,6 +11,8 @@ import torch
 from numpy import hypot, maximum, minimum
 from torch import Tensor
 
+from .seeds import whole_number
+
 SIDE = 32  # pixels
 
 
@@ -77,13 +79,7 @@ def draw(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
     Raises TypeError or ValueError unless ``count`` is a whole number from 1 and ``seed`` one from 0.
     """
-    for name, value, least in (("count", count, 1), ("seed", seed, 0)):
-        accepted = f"a whole number from {least} to 2**32 - 1"
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise TypeError(f"{name} must be {accepted}, got {value!r}")
-        if not least <= value < 2**32:
-            raise ValueError(f"{name} must be {accepted}, got {value}")
-
+    count, seed = whole_number("count", count, least=1), whole_number("seed", seed)
     # The course's checkpoints know these very pictures. NumPy promises that RandomState never changes; its
     # Generator, like torch's, may change with any version. In float64 the last bits of a cosine,
     # which do differ between machines, are far too small to change more than a stray pixel by one.

@@ -45,6 +45,9 @@ def test_seeds_give_other_pictures_none_of_them_in_the_data(task):
     known = {image.numpy().tobytes() for part in ("train", "validation", "test") for image in task.data.part(part).images}
     first, second = (task.held_back(seed).images for seed in (0, 1))
     assert not torch.equal(first, second)
+    for seed, error in ((-1, ValueError), (2**52, ValueError), ("1", TypeError)):
+        with pytest.raises(error, match=r"seed must be a whole number from 0 to 2\*\*52 - 1, got"):
+            task.held_back(seed)
     assert known.isdisjoint(image.numpy().tobytes() for image in torch.cat([first, second]))
 
 
@@ -77,6 +80,20 @@ def test_the_baselines_meet_all_budgets_and_spend_one_of_them(task, way):
     costs = task.costs(task.planned(way))
     assert all(task.meets(costs, cost) for cost in COSTS)
     assert max(costs[cost] / task.budgets[cost] for cost in COSTS) > 0.8
+
+
+def test_where_no_width_of_the_knapsack_is_fast_enough_it_is_the_uniform_cut(task, monkeypatch):
+    curve = [{"name": name, "kept": size // 2, "loss": 0.1} for name, size in task._dense.items()]
+    monkeypatch.setattr(module, "loss_curves", lambda *_, **__: pd.DataFrame(curve))
+    monkeypatch.setattr(module.Capstone, "_fits", lambda *_: False)
+    monkeypatch.setattr(module.Capstone, "_uniform", lambda _: "the uniform cut")
+    assert task.planned("knapsack") == "the uniform cut"
+
+
+@pytest.mark.parametrize("number", [3, 14, 17])
+def test_a_time_that_binds_leaves_room_for_what_no_width_changes(number, task):
+    network = module.drawn_cnn(number, task.data.image_shape, 10)
+    assert module._budgets(number, network, task.data)["latency"] >= 0.65
 
 
 def test_an_unknown_way_is_told(task):
