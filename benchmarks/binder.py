@@ -173,7 +173,7 @@ def report() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--within", type=shlex.split, default=SYSTEMD, metavar="COMMAND", help=f"default: {SYSTEMD}")
+    parser.add_argument("--within", type=shlex.split, default=SYSTEMD, metavar="COMMAND", help="default: %(default)s")
     parser.add_argument("names", nargs="*", metavar="NN_name")
     arguments = parser.parse_args()
     for name in arguments.names or sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
