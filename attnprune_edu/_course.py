@@ -3,5 +3,5 @@
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-INSIDE = PACKAGE / "course"  # pyproject.toml puts them there
+INSIDE = PACKAGE / "course"  # hatch_build.py puts them there
 COURSE = INSIDE if INSIDE.is_dir() else PACKAGE.parent

@@ -104,7 +104,7 @@ def run(
     folder: Path = course.ROOT,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run ``command`` in ``folder``; leave with its status if that is not 0."""
+    """Run ``command`` in ``folder``; leave with an error that names it if its status is not 0."""
     if status := subprocess.call(command, cwd=folder, env=environment):
         sys.exit(f"this failed with status {status}: {' '.join(str(part) for part in command)}")
 

@@ -5,6 +5,7 @@ from torch import nn
 
 from .macs import count_macs
 
+SIDE = 16  # pixels of an image
 WIDTHS = (16, 24, 32, 48, 64)  # output channels of a convolution; they need not grow, so there are bottlenecks
 HIDDEN = (0, 48, 64, 96, 128)  # neurons before the classes; 0: no such layer
 PARAMS, MACS = (50_000, 200_000), (900_000, 1_800_000)
@@ -15,7 +16,10 @@ def drawn_cnn(number: int, image_shape: tuple[int, int, int], num_classes: int) 
 
     Three or four times ``conv (→ BatchNorm) → ReLU``, two of them with a pooling behind, and one or two ``Linear`` layers.
     For images of ``image_shape`` (channels, 16, 16) it has 50,000 to 200,000 parameters and takes 0.9 to 1.8 million MACs.
+    Raises ValueError for images of another size, for which there may be no such network.
     """
+    if tuple(image_shape[1:]) != (SIDE, SIDE):
+        raise ValueError(f"image_shape must be (channels, {SIDE}, {SIDE}), got {tuple(image_shape)}")
     rng = np.random.RandomState([number, 2])  # its draws are the same for ever
     while True:
         network = _drawn(rng, image_shape, num_classes)

@@ -20,6 +20,11 @@ def test_every_number_gives_a_network_of_torchs_layers_within_bounds(number):
     assert architecture(network) == architecture(drawn_cnn(number, (1, 16, 16), 10))
 
 
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"image_shape must be \(channels, 16, 16\), got \(1, 64, 64\)"):
+        drawn_cnn(1, (1, 64, 64), 10)
+
+
 def test_numbers_give_different_networks():
     drawn = [drawn_cnn(number, (1, 16, 16), 10) for number in range(16)]
     assert len({tuple(architecture(network)) for network in drawn}) == 16
