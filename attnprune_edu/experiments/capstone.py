@@ -87,8 +87,8 @@ class Capstone:
         between. A time up to 5 % over its budget counts as met, for no measurement is more exact. Masked channels and
         weights cost what they did before. The model's mode does not matter and is left as it was.
 
-        Raises TypeError for anything but a network, and ValueError for one that does not take the images, does not give a
-        score for each of the ten classes, or gives NaN.
+        Raises TypeError for anything but a network, and ValueError for one that does not take the images, computes in
+        another type than float32, does not give a score for each of the ten classes, or gives NaN.
         """
         correct = self.correct(model, seed)
         right, of = int(correct.sum()), len(correct)
@@ -163,10 +163,12 @@ class Capstone:
     def _scores(self, model: nn.Module, images: Tensor) -> Tensor:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a network, an nn.Module, got {type(model).__name__}")
+        if strange := {parameter.dtype for parameter in model.parameters()} - {torch.float32}:
+            raise ValueError(f"model must compute in torch.float32, as the dense network does, got {strange.pop()}")
         shape = tuple(self.data.image_shape)
         try:
             scores = predict(model, self.data, images)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        except Exception as error:  # whatever a network raises, or what it returns
             raise ValueError(f"model must take images (N, {', '.join(map(str, shape))}), and it stops: {error}") from error
         if scores.shape != (len(images), CLASSES):
             each = tuple(scores.shape[1:])

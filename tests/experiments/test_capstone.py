@@ -61,6 +61,9 @@ class Lost(nn.Module):
     (nn.Sequential(nn.Conv2d(3, 10, 16), nn.Flatten()), ValueError, r"images \(N, 1, 16, 16\)"),
     (nn.Sequential(nn.Flatten(), nn.Linear(256, 9)), ValueError, r"10 scores, one for each class, got the shape \(9,\)"),
     (Lost(), ValueError, "NaN for 3,000 of 3,000"),
+    (nn.Sequential(nn.Flatten(), nn.GRU(256, 10)), ValueError, "it stops: 'tuple' object"),
+    (nn.Sequential(nn.Flatten(), nn.LazyLinear(10), nn.Linear(9, 10)), ValueError, "it stops"),
+    (nn.Sequential(nn.Flatten(), nn.Linear(256, 10)).double(), ValueError, "float32, as the dense network does, got .*64"),
 ])  # fmt: skip
 def test_what_is_no_such_network_is_told(task, model, error, says):
     with pytest.raises(error, match=says):
