@@ -13,9 +13,10 @@ while over > 1:
     plan = ap.allocate(task.model, task.data, share, method="uniform", levels="filters", num_images=200, positions=5)
     costs = task.costs(plan.model)
     over = max(costs[cost] / task.budgets[cost] for cost in costs)
-    share *= min(0.97, 1.02 / over)
+    share *= 0.95
 my_network = plan.model
-ap.fine_tune(my_network, task.data, epochs=8, lr=0.003, progress=False)
+teacher = ap.Distillation(task.model)
+ap.fine_tune(my_network, task.data, epochs=12, lr=0.003, loss_fn=teacher, progress=False)
 """.strip()
 
 
