@@ -48,7 +48,8 @@ def claim_picture(
     figure = Figure(figsize=(9, 2.1), layout="constrained")
     axis = plots.plot_claims({what: (differences, at_least)}, unit=unit, axis=figure.subplots()).axes[0]
     every = [value for values in measured.values() for value in values]
-    axis.set_xlim(min(every) - 5, max(every) + 5)  # the same for all, so that nothing jumps when a control moves
+    # The same for all, so that nothing jumps when a control moves, unless the claim itself lies outside.
+    axis.set_xlim(min(min(every) - 5, at_least - 1), max(max(every) + 5, at_least + 1))
     seen = f"{len(differences)} runs" if len(differences) > 1 else "1 run"
     said = f"“{what}: at least {at_least:+.1f} {unit}” {'is ' if verdict != 'holds' else ''}{verdict}"
     interval = f"95 % interval {low:+.1f} to {high:+.1f}" if math.isfinite(low) else "which leaves everything open"

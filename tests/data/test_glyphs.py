@@ -49,6 +49,7 @@ def test_no_two_glyphs_are_alike_and_strokes_hang_together(number):
 
 def test_parts_of_the_data_have_no_picture_in_common():
     data = glyphs.load_glyphs(2)
+    assert data.augment is None, "a mirrored glyph may be another one"
     parts = [data.train, data.validation, data.test, glyphs.draw_glyphs(2, 500, seed=1)]
     seen = torch.cat([part.images.flatten(1) for part in parts])
     assert len(seen.unique(dim=0)) == len(seen) == 5_500

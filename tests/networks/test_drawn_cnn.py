@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -18,6 +20,9 @@ def test_every_number_gives_a_network_of_torchs_layers_within_bounds(number):
     assert network.eval()(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
     assert all(type(layer).__module__.startswith("torch.nn.modules.") for layer in network.modules())
     assert architecture(network) == architecture(drawn_cnn(number, (1, 16, 16), 10))
+    for layer, following in itertools.pairwise(network):
+        if isinstance(layer, nn.Conv2d):  # a normalisation behind it has a bias already
+            assert (layer.bias is None) == isinstance(following, nn.BatchNorm2d)
 
 
 def test_images_of_another_size_are_refused():

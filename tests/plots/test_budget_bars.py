@@ -21,6 +21,8 @@ def test_a_bar_is_as_long_as_its_share_of_the_budget_and_hatched_above_all_of_it
     assert [label.get_text() for label in axis.get_yticklabels()] == ["params", "macs"]
     (line,) = axis.lines
     assert set(line.get_xdata()) == {1}
+    (bar,) = plots.plot_budgets({"params": 100.0}, {"params": 100.0}).axes[0].patches
+    assert not bar.get_hatch(), "all of the budget may be used"
 
 
 def test_the_number_of_a_bar_that_is_far_too_long_stands_inside_the_picture():

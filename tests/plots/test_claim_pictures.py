@@ -40,6 +40,15 @@ def test_the_widget_judges_what_its_controls_say():
     assert "is undecided: 1 run, mean −5.0, which leaves everything open" in picture.value
 
 
+@pytest.mark.parametrize("at_least", [-20, 0, 20])
+def test_the_picture_shows_all_that_was_measured_and_the_claim(at_least, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(ap.plots, "png", drawn.append)
+    ap.widgets.claim_picture({"first": RUNS, "second": [-5.0, -5.1]}, "first", at_least, 3)
+    low, high = drawn[0].axes[0].get_xlim()
+    assert low < min(-5.1, at_least) and max(3, at_least) < high
+
+
 def test_the_widget_needs_runs():
     for measured in ({}, {"first": RUNS, "second": [1.0]}):
         with pytest.raises(ValueError, match="measured must hold lists of two runs or more, got"):
