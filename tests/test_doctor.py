@@ -26,6 +26,7 @@ def test_this_environment_is_in_order(capsys, monkeypatch):
     for part in (
         "Python 3",
         "torch ",
+        "lessons are in",
         "threads",
         "memory",
         "CIFAR-10 is not on this machine",

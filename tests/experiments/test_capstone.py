@@ -93,6 +93,22 @@ def test_where_no_width_of_the_knapsack_is_fast_enough_it_is_the_uniform_cut(tas
     assert task.planned("knapsack") == "the uniform cut"
 
 
+def test_of_several_weights_the_knapsack_takes_the_one_that_promises_the_smallest_loss(task, monkeypatch):
+    rows = [(name, size // part, part * size) for name, size in task._dense.items() for part in (8, 2)]
+    curves = pd.DataFrame(rows, columns=["name", "kept", "loss"])
+    monkeypatch.setattr(module, "loss_curves", lambda *_, **__: curves)
+    monkeypatch.setattr(module.Capstone, "_fits", lambda *_: True)
+    monkeypatch.setattr(module.Capstone, "_built", lambda _, chosen: chosen)
+
+    def promised(*weights):
+        monkeypatch.setattr(module, "WEIGHTS", weights)
+        chosen = task.planned("knapsack")
+        return sum(module._options(curves[curves.name == name], task._dense[name])[kept] for name, kept in chosen.items())
+
+    alone = [promised(weight) for weight in (0.0, 0.5, 1.0)]
+    assert promised(0.0, 0.5, 1.0) == min(alone) < max(alone)
+
+
 @pytest.mark.parametrize("number", [3, 14, 17])
 def test_a_time_that_binds_leaves_room_for_what_no_width_changes(number, task):
     network = module.drawn_cnn(number, task.data.image_shape, 10)
@@ -113,7 +129,7 @@ def test_a_kept_network_is_found_again_and_a_damaged_file_is_made_anew(task):
 
     for count in (1, 1):
         found = module._kept("small", task.model, make)
-        assert len(made) == count
+        assert len(made) == count and str(found) == str(cut(task))
         assert ap.count_macs(found, (1, 16, 16)) == ap.count_macs(cut(task), (1, 16, 16))
         assert torch.equal(found(task.data.example_inputs), cut(task)(task.data.example_inputs))
     (cache_folder() / "networks" / "small.safetensors").write_bytes(b"broken")
