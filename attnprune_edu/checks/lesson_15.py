@@ -18,7 +18,7 @@ IN_WORDS = {"params": "parameters", "macs": "MACs", "latency": "time"}
 
 
 @exercise
-def capstone(network, *, number: int = 15) -> Verdict:
+def capstone(network, *, number: int = 16) -> Verdict:
     """A ``network`` for the task of a ``number`` (``load_capstone``), an ``nn.Sequential`` of torch's own layers.
 
     It earns nothing with less than half of the pictures held back right. Else it earns a sixth for each budget that it
@@ -52,12 +52,14 @@ def capstone(network, *, number: int = 15) -> Verdict:
     board = ", ".join(f"{name} {one.double().mean():.1%}" for name, one in baselines.items())
     ahead = int(correct.sum()) > int(baselines["uniform"].sum())
     behind = _behind(correct, baselines["knapsack"])
+    earned = len(COSTS) + ahead + 2 * (not behind)
     result = f"it meets all three budgets and gets {accuracy} right ({board})"
-    share = (len(COSTS) + ahead + 2 * (not behind)) / STEPS
+    so_far = f"{result}: {earned} of {STEPS} parts."
     if behind:
-        return wrong(f"{result}. The knapsack is ahead by more than chance: does every layer keep what it needs?", share)
+        hint = "Was it trained long enough? If so, does every layer keep what it needs?"
+        return wrong(f"{so_far} The knapsack is ahead by more than chance. {hint}", earned / STEPS)
     if not ahead:
-        return wrong(f"{result}. That is no more than the same share of every layer reaches.", share)
+        return wrong(f"{so_far} The same share of every layer reaches as much.", earned / STEPS)
     return right(f"{result}.")
 
 
@@ -139,7 +141,7 @@ def share_within_budgets(
     for value, message in slips:
         if near(value):
             return wrong(message)
-    if not 0 < answer < 1:
+    if not 0 < answer <= 1:
         return wrong(f"a share lies between 0 and 1, and this is {answer:g}.")
     if answer < best:
         return wrong(f"{answer:g} meets all three, but a larger share does, too.")
