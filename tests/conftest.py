@@ -14,6 +14,7 @@ import torch
 from hypothesis import settings
 
 import attnprune_edu as ap
+from attnprune_edu.coursework import Exercise
 from attnprune_edu.data.images import from_arrays
 
 # A busy machine makes single examples slow, which says nothing about the code.
@@ -30,6 +31,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "cifar10_npz" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("cifar10"))
+
+
+def only_in_proofs(exercises):
+    """The marks of a test that answers all ``exercises``: some of them train networks, for which cells have more time."""
+    return [pytest.mark.proofs] if any(exercise.seconds > Exercise.seconds for exercise in exercises) else []
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ what the course's own ways make of the same task.
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ HELD_BACK = 3_000  # pictures that a judge draws
 BATCH = 32
 LATENCY_BUDGETS = (0.65, 0.9)  # the least and the most: of some networks half of the time stays, however narrow they become
 LATENCY_TOLERANCE = 0.05  # of the time's budget, by which two measurements of one network may differ
+TIMINGS = 6  # at most, of a network that misses its budget of time: whatever else a machine does, it only ever adds
 CRITERION = "activation_attention"
 CURVE_SHARES = (1 / 8, 1 / 4, 1 / 2)  # of a group's channels, at which the knapsack's curves are measured
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the parameters, beside the MACs
@@ -148,12 +150,24 @@ class Capstone:
         return self._scores(model, images).argmax(dim=1) == labels
 
     def costs(self, model: nn.Module) -> dict[str, float]:
-        """{cost: value} of ``model`` in the units of the budgets."""
+        """{cost: value} of ``model`` in the units of the budgets.
+
+        A time above its budget is measured again, up to six times in all; the shortest counts.
+        """
         return {
             "params": count_params(model),
             "macs": count_macs(model, self.data.image_shape),
-            "latency": share_of_time(model, self.model, batch_of(self.model, self.data, BATCH)),
+            "latency": self._latency(model),
         }
+
+    def _latency(self, model: nn.Module) -> float:
+        images = batch_of(self.model, self.data, BATCH)
+        shortest = math.inf
+        for _ in range(TIMINGS):
+            shortest = min(shortest, share_of_time(model, self.model, images))
+            if shortest <= self.budgets["latency"]:
+                break
+        return shortest
 
     def meets(self, costs: Mapping[str, float], cost: str) -> bool:
         """Whether ``costs`` of a network are within the budget called ``cost``."""
@@ -195,8 +209,7 @@ class Capstone:
         """Whether a network of these widths meets all three budgets; it is built only where its time must be measured."""
         if any(total_cost(terms, chosen) > 1 for terms in self._terms.values()):
             return False
-        pixels = batch_of(self.model, self.data, BATCH)
-        return share_of_time(self._built(chosen, None), self.model, pixels) <= self.budgets["latency"]
+        return self._latency(self._built(chosen, None)) <= self.budgets["latency"]
 
     def _uniform(self) -> nn.Module:
         for share in np.arange(0.99, 0, -0.01):

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 import torch
+from conftest import only_in_proofs
 
 import attnprune_edu as ap
 from attnprune_edu.checks.verdict import Verdict
@@ -17,6 +18,11 @@ from attnprune_edu.grading.solutions import solution_of
 
 KEY = b"a key for these tests, 32 bytes."
 EXERCISES = [pytest.param(lesson, exercise, id=exercise.check) for lesson in LESSONS for exercise in exercises_of(lesson)]
+TRIED = [
+    pytest.param(lesson, exercise, id=exercise.check, marks=only_in_proofs([exercise]))
+    for lesson in LESSONS
+    for exercise in exercises_of(lesson)
+]
 # A function's answers are tried out, and some of them train a network: few students here, all of them in `make proofs`.
 MANY, FOR_SLIPS = 500, 200
 FOR_FUNCTIONS = int(os.environ.get("PROOF_STUDENTS", "6"))
@@ -25,8 +31,6 @@ FOR_FUNCTIONS = int(os.environ.get("PROOF_STUDENTS", "6"))
 def students_for(exercise, count=MANY):
     function, most = not exercise.answer.startswith("answer"), FOR_FUNCTIONS
     if exercise.check == "capstone":
-        if "PROOF_STUDENTS" not in os.environ:
-            pytest.skip("trains networks for each student, half a minute of them: `make proofs`")
         most = max(2, FOR_FUNCTIONS // 10)
     return [f"s{number:04d}" for number in range(min(count, most) if function else count)]
 
@@ -62,7 +66,7 @@ def published(lesson, exercise):
     return there[exercise.answer]
 
 
-@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+@pytest.mark.parametrize(("lesson", "exercise"), TRIED)
 def test_the_solution_earns_everything_and_a_copy_next_to_nothing(lesson, exercise):
     students = students_for(exercise)
     of_lesson = published(lesson, exercise)
@@ -81,7 +85,7 @@ def test_the_blank_is_not_tried_yet(lesson, exercise):
     assert judge(exercise, "s0001", ..., KEY) == Verdict(None, judge(exercise, "s0001", ..., KEY).message, 0.0)
 
 
-@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
+@pytest.mark.parametrize(("lesson", "exercise"), TRIED)
 def test_every_slip_is_called_what_it_is_whatever_the_numbers(lesson, exercise):
     """Each slip: what a student answers, of the student's own numbers, and what the verdict should say about it."""
     slips = import_module(f"slips_{lesson}").SLIPS[exercise.check]
