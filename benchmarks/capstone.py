@@ -1,6 +1,6 @@
 """The capstone's baselines: what uniform cut, knapsack and search make of tasks that nobody has seen.
 
-    python benchmarks/capstone.py [--numbers 0 1 2 … 11 15] [--search] [--threads 1]
+    python benchmarks/capstone.py [--numbers 0 1 2 … 8 15] [--search] [--threads 1]
 
 For each number a dense network, and each baseline before and after two epochs of fine-tuning, on the same 3,000 held-back
 pictures. A finished number goes to attnprune_edu/experiments/results/capstone.csv at once; numbers that stand there are not
@@ -38,8 +38,8 @@ def rows_of(number: int, methods: list[str]) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--numbers", type=int, nargs="+", default=[*range(12), 15])
-    parser.add_argument("--search", action="store_true", help="with Optuna's search, which takes half a minute a number")
+    parser.add_argument("--numbers", type=int, nargs="+", default=[*range(9), 15])
+    parser.add_argument("--search", action="store_true", help="with Optuna's search, which takes a minute or two for a number")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

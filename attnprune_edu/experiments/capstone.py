@@ -102,7 +102,7 @@ class Capstone:
     def board(self, models: Mapping[str, nn.Module] | None = None, *, search: bool = False, seed: int = 0) -> pd.DataFrame:
         """Rows as ``judge`` makes them for the baselines and for ``models`` {name: network}, the best accuracy first.
 
-        ``search``: with a search by Optuna, which takes half a minute. All rows have seen the same pictures (``seed``).
+        ``search``: with a search by Optuna, which takes a minute or two. All rows have seen the same pictures (``seed``).
         Raises as ``judge`` does, and ImportError for ``search`` without Optuna.
         """
         everybody = self.baselines(search=search) | dict(models or {})
