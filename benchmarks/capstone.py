@@ -39,7 +39,7 @@ def rows_of(number: int, methods: list[str]) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--numbers", type=int, nargs="+", default=[*range(9), 15])
-    parser.add_argument("--search", action="store_true", help="with Optuna's search, which takes a minute or two for a number")
+    parser.add_argument("--search", action="store_true", help="with Optuna's search, a minute or two for a number")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
