@@ -88,7 +88,7 @@ def _clean_copy(shipped: Path, command: str) -> str:
     notebook = json.loads(shipped.read_text(encoding="utf-8"))
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     printed = "".join("".join(output.get("text", "")) for output in outputs)
-    data = re.search(r"^Data in use: (.+)", printed, flags=re.MULTILINE)
+    data = re.search(r"\bData in use: (.+)", printed)
     where = ", in this folder," if command.endswith(".") else ""
     note = (
         "> **Your own copy of this lesson.** Change what you like: no update of the course touches it. "

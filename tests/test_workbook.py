@@ -67,7 +67,7 @@ def test_a_copy_is_the_lesson_under_a_line_about_its_stored_outputs(tmp_path, na
     copied, shipped = (json.loads(path.read_text(encoding="utf-8")) for path in (copy, shipped))
     note = "".join(copied["cells"].pop(0)["source"])
     assert copied == shipped
-    data = re.search(r"outputs below are stored ones, from a run on these data: (\w+ \([\d,]+ .+)$", note)
+    data = re.search(r"outputs below are stored ones, from a run on these data: ([\w-]+ \([\d,]+ .+)$", note)
     assert f"Data in use: {data[1]}" in json.dumps(shipped, ensure_ascii=False)
     assert f"attnprune-edu lesson {name[:2]} --fresh" in note
 

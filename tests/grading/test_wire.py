@@ -4,6 +4,7 @@ import base64
 import functools
 import json
 import pickle
+import re
 from decimal import Decimal
 from fractions import Fraction
 from importlib import import_module
@@ -66,7 +67,11 @@ def test_a_wrong_answer_is_called_the_same_on_either_side(lesson, exercise):
             for how in (lambda answer: answer, across)
         )
         assert here.solved is there.solved and here.share == there.share, (says, here, there)
-        assert here.message == there.message or "inputs that the notebook does not show" in there.message, says
+        if says == "it has masks":  # they cross as what they make of the weights, and the grader sees plain zeros
+            continue
+        said_here, said_there = (re.sub(r"time: \d+%", "time", verdict.message) for verdict in (here, there))  # measured
+        # What an object of the course's own has is not seen there, so a hint that goes by it may be missing at the end.
+        assert said_here.startswith(said_there) or "inputs that the notebook does not show" in there.message, says
 
 
 @pytest.mark.parametrize(
