@@ -128,7 +128,7 @@ def nbgrader(arguments: Sequence[str]) -> None:
 def proofs() -> None:
     """grade right, copied and wrong answers of 500 students to every exercise (many minutes)"""
     prepare()
-    tests = ("tests/coursework", "tests/grading/test_release.py", "tests/grading/test_running.py")
+    tests = ("tests/coursework", *(f"tests/grading/test_{name}.py" for name in ("release", "running", "wire")))
     python("-m", "pytest", "-q", "-n", "auto", "-m", "not zoo", *tests, OMP_NUM_THREADS="1", PROOF_STUDENTS="500")
 
 

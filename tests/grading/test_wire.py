@@ -12,6 +12,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 import torch
+from conftest import only_in_proofs
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
@@ -56,7 +57,11 @@ def sent(value, inputs=()):
     return wire.decode(json.loads(json.dumps(wire.encode(value, inputs))), inputs)
 
 
-EXERCISES = [pytest.param(lesson, exercise, id=exercise.check) for lesson in LESSONS for exercise in exercises_of(lesson)]
+EXERCISES = [
+    pytest.param(lesson, exercise, id=exercise.check, marks=only_in_proofs([exercise]))
+    for lesson in LESSONS
+    for exercise in exercises_of(lesson)
+]
 
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES)
