@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items):
 
 
 def only_in_proofs(exercises):
-    """The marks of a test that answers all ``exercises``: there may be a network among them, for which cells have more time."""
+    """The marks of a test that answers all ``exercises``: for a network among them, cells have more time."""
     trained = any(one.seconds > Exercise.seconds and not one.answer.startswith("answer") for one in exercises)
     return [pytest.mark.proofs] if trained else []
 
