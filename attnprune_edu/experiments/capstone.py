@@ -117,13 +117,11 @@ class Capstone:
         ImportError for ``search`` without Optuna.
         """
         names = ("uniform", "knapsack", *(("search",) if search else ()))
+        mark = fingerprint(self)
         made = {"dense": self.model}
         for name in names:
-            made[name] = _kept(
-                f"capstone-{self.number}-{name}-{fingerprint(self)}",
-                self.model,
-                lambda name=name: self.tuned(self.planned(name)),
-            )
+            file = f"capstone-{self.number}-{name}-{mark}"
+            made[name] = _kept(file, self.model, lambda name=name: self.tuned(self.planned(name)))
         return made
 
     def planned(self, name: str) -> nn.Module:
@@ -201,9 +199,12 @@ class Capstone:
         terms = {cost: cost_terms(self.model, self.data, cost, []) for cost in ("params", "macs")}
         return {cost: _scaled(of, 1 / self.budgets[cost]) for cost, of in terms.items()}
 
+    @functools.cached_property
+    def _scores_of_channels(self) -> dict[str, Tensor]:
+        return scores_of(self.model, self.data, CRITERION, 0)
+
     def _built(self, chosen: dict[str, int], repairing: dict | None = QUICK) -> nn.Module:
-        scores = scores_of(self.model, self.data, CRITERION, 0)
-        return smaller(self.model, self.data, scores, chosen, repairing=repairing)
+        return smaller(self.model, self.data, self._scores_of_channels, chosen, repairing=repairing)
 
     def _fits(self, chosen: dict[str, int]) -> bool:
         """Whether a network of these widths meets all three budgets; it is built only where its time must be measured."""
@@ -275,7 +276,7 @@ def _drawn(number: int, seed: int) -> Images:
 def load_capstone(number: int = 0) -> Capstone:
     """Load the task of a ``number``: the same data, architecture and budgets everywhere, and a dense network trained on it.
 
-    The network is trained when it is first asked for, within five seconds, and kept in the cache folder. Raises TypeError
+    The network is trained when it is first asked for, in some seconds, and kept in the cache folder. Raises TypeError
     or ValueError unless ``number`` is a whole number from 0 to 2**32 - 1.
     """
     data = _data(number)
