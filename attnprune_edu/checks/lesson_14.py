@@ -7,6 +7,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
+from ..report.claims import verdict_on
 from ..report.uncertainty import TWO_SIDED
 from .steps import first_problem, no_tensor, step_by_step
 from .verdict import Verdict, a_kind, close_to, exercise, number_of, right, wrong, wrong_step
@@ -105,7 +106,7 @@ class _Case(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        return _judged(*self.place)
+        return verdict_on(*self.place)
 
 
 @exercise
@@ -245,10 +246,6 @@ def _wrong_verdict(part, parts: dict, case: _Case) -> str | None:
     return f"all of the interval {'does' if low >= claimed else 'falls short of'} what is claimed. {here}"
 
 
-def _judged(low: float, high: float, claimed: float) -> str:
-    return "holds" if low >= claimed else "refuted" if high < claimed else "undecided"
-
-
 def _by_mean(low: float, high: float, claimed: float) -> str:
     return "holds" if low + high >= 2 * claimed else "refuted"
 
@@ -256,21 +253,21 @@ def _by_mean(low: float, high: float, claimed: float) -> str:
 AROUND_ZERO = "whether 0 lies in the interval does not matter. Whether the claim does is what counts."
 # Rules that a reader may judge by, each a function of the interval's ends and the claim.
 RULES = (
-    (lambda low, high, claimed: _judged(low, high, 0), "you compare with 0. Compare with what is claimed."),
+    (lambda low, high, claimed: verdict_on(low, high, 0), "you compare with 0. Compare with what is claimed."),
     (
-        lambda low, high, claimed: _judged(low, high, abs(claimed)),
+        lambda low, high, claimed: verdict_on(low, high, abs(claimed)),
         "take the claim with its sign: it may be below 0, as in “at most one point lost”.",
     ),
-    (lambda low, high, claimed: _judged(low, high, -claimed), "you reverse the sign of the claim. Take it as it is."),
+    (lambda low, high, claimed: verdict_on(low, high, -claimed), "you reverse the sign of the claim. Take it as it is."),
     (
-        lambda low, high, claimed: _judged(-high, -low, -claimed),
+        lambda low, high, claimed: verdict_on(-high, -low, -claimed),
         "it is the other way round: claimed is that the difference is *at least* so large.",
     ),
     (
         lambda low, high, claimed: "holds" if high >= claimed else "refuted",
         "you ask whether *some* of the interval does what is claimed. If only some does, it is undecided.",
     ),
-    (lambda low, high, claimed: "undecided" if low < 0 < high else _judged(low, high, claimed), AROUND_ZERO),
+    (lambda low, high, claimed: "undecided" if low < 0 < high else verdict_on(low, high, claimed), AROUND_ZERO),
     (lambda low, high, claimed: "undecided" if low < 0 < high else _by_mean(low, high, claimed), AROUND_ZERO),
 )
 STEPS = {"differences": _wrong_differences, "interval": _wrong_interval, "verdict": _wrong_verdict}

@@ -29,5 +29,9 @@ def judge_claim(differences: Sequence[float], at_least: float = 0) -> Judgement:
     if not math.isfinite(at_least):
         raise ValueError(f"at_least must be a finite number, got {at_least}")
     interval = mean_interval(differences)
-    verdict = "holds" if interval.low >= at_least else "refuted" if interval.high < at_least else "undecided"
-    return Judgement(verdict, *interval)
+    return Judgement(verdict_on(interval.low, interval.high, at_least), *interval)
+
+
+def verdict_on(low: float, high: float, at_least: float) -> str:
+    """What an interval from ``low`` to ``high`` says of the claim that what it is of is ``at_least`` so large."""
+    return "holds" if low >= at_least else "refuted" if high < at_least else "undecided"
