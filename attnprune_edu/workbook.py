@@ -37,7 +37,7 @@ def copy_lessons(
         if copy.exists() and not fresh:
             yield copy, AS_IT_WAS
             continue
-        clean = _clean_copy(shipped[name], "lesson" if folder is None else "lessons .")
+        clean = _clean_copy(shipped[name], own_folder=folder is not None)
         if copy.exists():
             kept = copy.with_stem(f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}")
             copy.rename(kept)
@@ -80,16 +80,16 @@ def _target(folder: str | Path | None, course: Path) -> Path:
     return folder
 
 
-def _clean_copy(shipped: Path, command: str) -> str:
+def _clean_copy(shipped: Path, *, own_folder: bool) -> str:
     """The text of a shipped notebook under a cell that says whose copy it is, and where its stored outputs come from.
 
-    ``command``: that of ``attnprune-edu`` which writes this copy again, but for the number.
+    ``own_folder``: whether it goes to a folder that the reader named, which takes another command to write it again.
     """
     notebook = json.loads(shipped.read_text(encoding="utf-8"))
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     printed = "".join("".join(output.get("text", "")) for output in outputs)
     data = re.search(r"\bData in use: (.+)", printed)
-    where = ", in this folder," if command.endswith(".") else ""
+    command, where = ("lessons .", ", in this folder,") if own_folder else ("lesson", "")
     note = (
         "> **Your own copy of this lesson.** Change what you like: no update of the course touches it. "
         f"`attnprune-edu {command} {shipped.stem[:2]} --fresh`{where} puts a clean, up-to-date one in its place and keeps "
