@@ -34,7 +34,7 @@ SLIPS = {
     ],
     "capstone": [
         (lambda number: ap.load_capstone(number).model, "parameters: "),
-        (lambda number: ap.load_capstone(number + 1).model, "not even half"),
+        (lambda number: ap.load_capstone(number + 1).planned("uniform"), "not even half"),
         (masked, "it has masks"),
         (silent, "(1 of them)"),
         (lambda number: nn.Sequential(nn.Flatten(), nn.Linear(256, 9)), "10 scores"),
